@@ -1,0 +1,56 @@
+# `make run` and `make test` are all a newcomer needs; each prepares .venv by itself when the locks changed.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: help setup run test test-fast lint format bench conformance lock chaos clean
+
+help:            ## Show this list
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+setup: $(STAMP)  ## Build .venv with everything that running and testing need
+
+$(STAMP): requirements/bootstrap.txt requirements/dev.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(STAMP)    ## Start Levada, deploy the examples, run the example pipeline, stay up (Ctrl-C stops)
+	@$(BIN)/python examples/run.py
+
+test: $(STAMP)   ## Lint and every test (short forms of chaos and simulation included)
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/pytest -q -n 2 --dist loadgroup tests
+
+test-fast: $(STAMP) ## Only the tests that need neither a database nor a process
+	@$(BIN)/pytest -q tests/unit tests/property tests/simulation tests/meta
+
+lint: $(STAMP)   ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+
+format: $(STAMP) ## Reformat and fix what can be fixed
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+bench: $(STAMP)  ## Every benchmark under load-tests/, with the machine they ran on
+	@$(BIN)/python load-tests/run.py
+
+conformance: $(STAMP) ## Play the conformance cases against a server started for it
+	@$(BIN)/python tests/conformance.py
+
+chaos: $(STAMP)  ## The long form of the fault tests
+	@LEVADA_CHAOS=long $(BIN)/pytest -q tests/chaos
+
+lock: $(STAMP)   ## Resolve requirements/*.in again
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url requirements/runtime.in -o requirements/runtime.lock
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/runtime.lock requirements/dev.in -o requirements/dev.lock
+
+clean:           ## Remove .venv and the local data folder
+	rm -rf $(VENV) .levada
