@@ -1,0 +1,69 @@
+"""The bus port: partitioned, ordered logs.
+
+Records of one key keep their order; a partition's offsets are gapless and start at 0. The reader keeps its own offsets
+(the executor stores them in the transaction that applies the records), so nothing is ever acknowledged to the bus.
+One contract suite (tests/contract/test_bus.py) runs over every adapter.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+COMMANDS = "commands"
+LOGS = "logs"
+CHANGES = "changes"
+
+#: Bodies above this go to internal storage and travel as a reference.
+INLINE_LIMIT_BYTES = 256 * 1024
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A record to append. `id` is its natural key for receivers that drop repeats (may be empty)."""
+
+    topic: str
+    key: str
+    body: bytes
+    id: str = ""
+
+
+class Record(msgspec.Struct, frozen=True):
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    body: bytes
+    id: str = ""
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Return the partition of a key: CRC-32 modulo, the same in every process and adapter."""
+    return zlib.crc32(key.encode()) % partitions
+
+
+class Bus(Protocol):
+    """All methods raise `Transient` when the backend is away; an append that raised may or may not have happened."""
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of every topic; fixed for the life of the installation."""
+
+    async def append(self, records: Sequence[Outgoing]) -> None:
+        """Append durably, in order per key. Returns only after all are committed. Concurrent calls share commits."""
+
+    async def poll(
+        self, topic: str, positions: Mapping[int, int], *, max_records: int, max_bytes: int, timeout_s: float
+    ) -> list[Record]:
+        """Return records at or after `positions` (partition -> next offset), in offset order per partition.
+
+        Waits up to `timeout_s` for the first one; an empty list means nothing came. Reads fairly over partitions.
+        """
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        """Return the offset after the last record of every partition."""
+
+    async def trim(self, topic: str, positions: Mapping[int, int]) -> None:
+        """Allow records before `positions` to be dropped (housekeeping; may keep some)."""
+
+    async def close(self) -> None: ...

@@ -1,0 +1,37 @@
+"""The jobs port: the work queue between executor and workers, and the worker's line back to the control plane.
+
+The lease row of an attempt is the truth: `claim` hands out a submitted attempt exactly once, under a token. Submitting
+is part of the executor's commit (store), never of this port. A claim records `TaskStarted` on the bus in the same
+transaction; `report` appends results; both travel in batches. One contract suite runs over every adapter.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from levada.model.commands import TaskFinished, TaskProgressed
+from levada.model.jobs import Claim, Held
+
+
+class Jobs(Protocol):
+    """All methods raise `Transient` when the control plane is away."""
+
+    async def claim(self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float) -> list[Claim]:
+        """Return up to `limit` attempts, by priority then age; waits up to `timeout_s` for the first."""
+
+    async def renew(self, worker: str, held: Sequence[Held]) -> list[Held]:
+        """Extend the leases of `held`; return those that must stop: lost, cancelled or of an ended execution."""
+
+    async def cancelled(self, worker: str, *, timeout_s: float) -> list[Held]:
+        """Return attempts of this worker that were asked to stop; waits up to `timeout_s` for the first."""
+
+    async def report(self, results: Sequence[TaskFinished | TaskProgressed]) -> None:
+        """Hand in results durably. A result of an old attempt or token is refused later by the engine, not here."""
+
+    async def close(self) -> None: ...
+
+
+class LeaseKeeper(Protocol):
+    """What the executor's housekeeping needs of the same rows."""
+
+    async def expire(self, limit: int) -> int:
+        """Turn leases that ran out into `WorkerLost` commands on the bus; return how many."""

@@ -1,0 +1,53 @@
+"""What a plugin author subclasses: `Task`.
+
+    class Request(Task):
+        TYPE = "core.http.Request"
+        uri: str
+        method: str = "GET"
+
+        async def run(self, ctx: RunContext) -> RequestOutputs: ...
+
+Fields are the task's properties under Kestra's names (camelCase through `rename`), typed with what they are *after*
+rendering. The worker renders every string of the properties, converts to the field's type (text to number, boolean,
+list, map; ISO text to `Duration`) and calls `run`. Properties in `RAW` are handed over unrendered. Unknown properties
+and missing ones are errors at save time with line and column. Plugin families list their classes in `TASKS`.
+
+A task returns a struct, a dict or None (its outputs), or `Outcome` to end in WARNING. It fails by raising `TaskFailed`
+(or any `UserError`); anything else that escapes is reported as FAILED with the exception's text.
+"""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from levada.model.errors import UserError
+from levada.sdk.context import RunContext
+
+
+class TaskFailed(UserError):
+    """The task failed. `outputs` are published all the same."""
+
+    def __init__(self, message: str, outputs: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.outputs = outputs
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """An end that is not plain success: `state` SUCCESS, WARNING or SKIPPED."""
+
+    state: str
+    outputs: Any = None
+
+
+class Task(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of every task type that a worker runs."""
+
+    TYPE: ClassVar[str]
+    ALIASES: ClassVar[tuple[str, ...]] = ()
+    #: Properties (by their YAML name) that the worker must not render.
+    RAW: ClassVar[frozenset[str]] = frozenset()
+    #: True when the type is deprecated in Kestra 1.x; `validate` warns.
+    DEPRECATED: ClassVar[bool] = False
+
+    async def run(self, ctx: RunContext) -> Any:
+        raise NotImplementedError
