@@ -18,7 +18,7 @@ class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     execution_id: str
 
 
-class StartExecution(_Command, tag="start_execution"):
+class StartExecution(_Command, frozen=True, kw_only=True, tag="start_execution"):
     """`inputs` are resolved and typed already when `resolved`, else the engine resolves them (subflows, triggers).
 
     `replay_of` copies the task runs of another execution up to `replay_from` (a task run id; None: from the start).
@@ -47,7 +47,7 @@ class StartExecution(_Command, tag="start_execution"):
     correlation_id: str | None = None
 
 
-class TaskStarted(_Command, tag="task_started"):
+class TaskStarted(_Command, frozen=True, kw_only=True, tag="task_started"):
     """A worker claimed the attempt; `token` proves it from now on."""
 
     task_run_id: str
@@ -71,7 +71,7 @@ class ChildTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
 
 
-class TaskProgressed(_Command, tag="task_progressed"):
+class TaskProgressed(_Command, frozen=True, kw_only=True, tag="task_progressed"):
     """Children of a running task changed; states of the task itself do not."""
 
     task_run_id: str
@@ -80,7 +80,7 @@ class TaskProgressed(_Command, tag="task_progressed"):
     children: list[ChildTask]
 
 
-class TaskFinished(_Command, tag="task_finished"):
+class TaskFinished(_Command, frozen=True, kw_only=True, tag="task_finished"):
     """The result of one attempt. `state` is SUCCESS, WARNING, FAILED, KILLED or SKIPPED (`error` says why it failed).
 
     `released` means the worker gave the attempt back untouched (shutdown): it is submitted again, not failed.
@@ -101,7 +101,7 @@ class TaskFinished(_Command, tag="task_finished"):
     values: dict[str, Any] | None = None
 
 
-class WorkerLost(_Command, tag="worker_lost"):
+class WorkerLost(_Command, frozen=True, kw_only=True, tag="worker_lost"):
     """The lease of the attempt ran out without a result."""
 
     task_run_id: str
@@ -109,7 +109,7 @@ class WorkerLost(_Command, tag="worker_lost"):
     token: str | None = None
 
 
-class SubflowEnded(_Command, tag="subflow_ended"):
+class SubflowEnded(_Command, frozen=True, kw_only=True, tag="subflow_ended"):
     """A child execution ended (or, with `state` FAILED and no `child_id` made, could not start)."""
 
     task_run_id: str
@@ -121,14 +121,14 @@ class SubflowEnded(_Command, tag="subflow_ended"):
     iteration: int | None = None
 
 
-class SubflowStarted(_Command, tag="subflow_started"):
+class SubflowStarted(_Command, frozen=True, kw_only=True, tag="subflow_started"):
     task_run_id: str
     attempt: int
     child_id: str
     iteration: int | None = None
 
 
-class TimerFired(_Command, tag="timer_fired"):
+class TimerFired(_Command, frozen=True, kw_only=True, tag="timer_fired"):
     """`seq` is the event number that armed it; `kind` one of effects.TimerKind."""
 
     seq: int
@@ -136,61 +136,61 @@ class TimerFired(_Command, tag="timer_fired"):
     task_run_id: str | None = None
 
 
-class AdmitExecution(_Command, tag="admit_execution"):
+class AdmitExecution(_Command, frozen=True, kw_only=True, tag="admit_execution"):
     """A concurrency slot was given to this queued execution."""
 
 
-class UnqueueExecution(_Command, tag="unqueue_execution"):
+class UnqueueExecution(_Command, frozen=True, kw_only=True, tag="unqueue_execution"):
     state: State = State.RUNNING
 
 
-class ForceRunExecution(_Command, tag="force_run_execution"):
+class ForceRunExecution(_Command, frozen=True, kw_only=True, tag="force_run_execution"):
     pass
 
 
-class ContinueExecution(_Command, tag="continue_execution"):
+class ContinueExecution(_Command, frozen=True, kw_only=True, tag="continue_execution"):
     """The last turn stopped at its step budget; go on."""
 
 
-class KillExecution(_Command, tag="kill_execution"):
+class KillExecution(_Command, frozen=True, kw_only=True, tag="kill_execution"):
     """`cascade` kills running subflows too. `state` is what a person asked for: KILLED."""
 
     cascade: bool = True
     by: str | None = None
 
 
-class PauseExecution(_Command, tag="pause_execution"):
+class PauseExecution(_Command, frozen=True, kw_only=True, tag="pause_execution"):
     pass
 
 
-class ResumeExecution(_Command, tag="resume_execution"):
+class ResumeExecution(_Command, frozen=True, kw_only=True, tag="resume_execution"):
     inputs: dict[str, Any] | None = None
     by: str | None = None
     state: State = State.RUNNING
 
 
-class RestartExecution(_Command, tag="restart_execution"):
+class RestartExecution(_Command, frozen=True, kw_only=True, tag="restart_execution"):
     flow_revision: int | None = None
 
 
-class ChangeTaskRunState(_Command, tag="change_task_run_state"):
+class ChangeTaskRunState(_Command, frozen=True, kw_only=True, tag="change_task_run_state"):
     task_run_id: str
     state: State
 
 
-class ChangeExecutionState(_Command, tag="change_execution_state"):
+class ChangeExecutionState(_Command, frozen=True, kw_only=True, tag="change_execution_state"):
     state: State
 
 
-class SetLabels(_Command, tag="set_labels"):
+class SetLabels(_Command, frozen=True, kw_only=True, tag="set_labels"):
     labels: list[tuple[str, str]]
 
 
-class DeleteExecution(_Command, tag="delete_execution"):
+class DeleteExecution(_Command, frozen=True, kw_only=True, tag="delete_execution"):
     pass
 
 
-class FaultExecution(_Command, tag="fault_execution"):
+class FaultExecution(_Command, frozen=True, kw_only=True, tag="fault_execution"):
     """A command could not be applied: the execution ends FAILED with the engine's error."""
 
     error: str

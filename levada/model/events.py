@@ -17,7 +17,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     at: int
 
 
-class ExecutionCreated(_Event, tag="execution.created"):
+class ExecutionCreated(_Event, frozen=True, kw_only=True, tag="execution.created"):
     """`task_runs` are the copied runs of a replay, in order, with their new ids."""
 
     id: str
@@ -41,55 +41,55 @@ class ExecutionCreated(_Event, tag="execution.created"):
     history: list[tuple[State, int]] = []
 
 
-class ExecutionStateChanged(_Event, tag="execution.state_changed"):
+class ExecutionStateChanged(_Event, frozen=True, kw_only=True, tag="execution.state_changed"):
     state: State
     error: str | None = None
     resume_to: State | None = None
 
 
-class ExecutionEnding(_Event, tag="execution.ending"):
+class ExecutionEnding(_Event, frozen=True, kw_only=True, tag="execution.ending"):
     """It will end in `state` once what still runs, errors and finally are done."""
 
     state: State
     error: str | None = None
 
 
-class ExecutionOutputsSet(_Event, tag="execution.outputs_set"):
+class ExecutionOutputsSet(_Event, frozen=True, kw_only=True, tag="execution.outputs_set"):
     outputs: dict[str, Any]
 
 
-class LabelsSet(_Event, tag="execution.labels_set"):
+class LabelsSet(_Event, frozen=True, kw_only=True, tag="execution.labels_set"):
     """The whole list after the change."""
 
     labels: list[tuple[str, str]]
 
 
-class VariablesSet(_Event, tag="execution.variables_set"):
+class VariablesSet(_Event, frozen=True, kw_only=True, tag="execution.variables_set"):
     """The whole map of execution variables after the change."""
 
     variables: dict[str, Any]
 
 
-class SlotTaken(_Event, tag="execution.slot_taken"):
+class SlotTaken(_Event, frozen=True, kw_only=True, tag="execution.slot_taken"):
     pass
 
 
-class SlotReleased(_Event, tag="execution.slot_released"):
+class SlotReleased(_Event, frozen=True, kw_only=True, tag="execution.slot_released"):
     pass
 
 
-class SlaBreached(_Event, tag="execution.sla_breached"):
+class SlaBreached(_Event, frozen=True, kw_only=True, tag="execution.sla_breached"):
     sla: str
 
 
-class StageEntered(_Event, tag="stage.entered"):
+class StageEntered(_Event, frozen=True, kw_only=True, tag="stage.entered"):
     """A container went on to its errors, finally or after tasks. `task_run_id` None: the execution itself."""
 
     stage: str
     task_run_id: str | None = None
 
 
-class TaskRunCreated(_Event, tag="task_run.created"):
+class TaskRunCreated(_Event, frozen=True, kw_only=True, tag="task_run.created"):
     """`state` is CREATED for what a worker runs, RUNNING for a container (its history still starts with CREATED)."""
 
     id: str
@@ -103,14 +103,14 @@ class TaskRunCreated(_Event, tag="task_run.created"):
     container: bool = False
 
 
-class TaskRunSubmitted(_Event, tag="task_run.submitted"):
+class TaskRunSubmitted(_Event, frozen=True, kw_only=True, tag="task_run.submitted"):
     """One attempt was handed to the work queue."""
 
     id: str
     attempt: int
 
 
-class TaskRunStarted(_Event, tag="task_run.started"):
+class TaskRunStarted(_Event, frozen=True, kw_only=True, tag="task_run.started"):
     """A worker claimed the attempt, or the executor began it itself (`token` None)."""
 
     id: str
@@ -119,7 +119,7 @@ class TaskRunStarted(_Event, tag="task_run.started"):
     worker: str | None = None
 
 
-class TaskRunStateChanged(_Event, tag="task_run.state_changed"):
+class TaskRunStateChanged(_Event, frozen=True, kw_only=True, tag="task_run.state_changed"):
     """A change that is no end: RUNNING, PAUSED, KILLING, RESTARTED, BREAKPOINT. `due` when a timer will end it."""
 
     id: str
@@ -127,7 +127,7 @@ class TaskRunStateChanged(_Event, tag="task_run.state_changed"):
     due: int | None = None
 
 
-class TaskRunResubmitted(_Event, tag="task_run.resubmitted"):
+class TaskRunResubmitted(_Event, frozen=True, kw_only=True, tag="task_run.resubmitted"):
     """The worker of the attempt is lost or gave it back; the next attempt follows."""
 
     id: str
@@ -135,7 +135,7 @@ class TaskRunResubmitted(_Event, tag="task_run.resubmitted"):
     reason: str
 
 
-class TaskRunRetrying(_Event, tag="task_run.retrying"):
+class TaskRunRetrying(_Event, frozen=True, kw_only=True, tag="task_run.retrying"):
     """The attempt failed and another follows at `due`."""
 
     id: str
@@ -146,7 +146,7 @@ class TaskRunRetrying(_Event, tag="task_run.retrying"):
     warn: bool = False
 
 
-class TaskRunEnded(_Event, tag="task_run.ended"):
+class TaskRunEnded(_Event, frozen=True, kw_only=True, tag="task_run.ended"):
     """`inline` with `started`: the executor ran it in this very turn, so RUNNING is recorded here too."""
 
     id: str
@@ -159,7 +159,7 @@ class TaskRunEnded(_Event, tag="task_run.ended"):
     log_file: str | None = None
 
 
-class TaskRunOutputsSet(_Event, tag="task_run.outputs_set"):
+class TaskRunOutputsSet(_Event, frozen=True, kw_only=True, tag="task_run.outputs_set"):
     """Outputs of a run that goes on (subflow id, loop counters, If result). Merged over what is there."""
 
     id: str
@@ -167,7 +167,7 @@ class TaskRunOutputsSet(_Event, tag="task_run.outputs_set"):
     child_execution: str | None = None
 
 
-class ItemsResolved(_Event, tag="task_run.items_resolved"):
+class ItemsResolved(_Event, frozen=True, kw_only=True, tag="task_run.items_resolved"):
     """A loop knows its values. `keys` when it goes over a map."""
 
     id: str
@@ -175,28 +175,28 @@ class ItemsResolved(_Event, tag="task_run.items_resolved"):
     keys: list[str] | None = None
 
 
-class ConditionsEvaluated(_Event, tag="task_run.conditions_evaluated"):
+class ConditionsEvaluated(_Event, frozen=True, kw_only=True, tag="task_run.conditions_evaluated"):
     """A worker evaluated the control expressions that need I/O."""
 
     id: str
     values: dict[str, Any]
 
 
-class ChildrenReported(_Event, tag="task_run.children_reported"):
+class ChildrenReported(_Event, frozen=True, kw_only=True, tag="task_run.children_reported"):
     """Task runs that a worker made by itself under `id`; ids derive from (id, key)."""
 
     id: str
     children: list[ChildTask]
 
 
-class IterationRestarted(_Event, tag="task_run.iteration_restarted"):
+class IterationRestarted(_Event, frozen=True, kw_only=True, tag="task_run.iteration_restarted"):
     """A LoopUntil begins its next pass: its children of the last pass are kept, its counters start again."""
 
     id: str
     iteration: int
 
 
-class ExecutionRewound(_Event, tag="execution.rewound"):
+class ExecutionRewound(_Event, frozen=True, kw_only=True, tag="execution.rewound"):
     """A restart or a changed task run state: runs in `removed` are gone, `states` are set, containers recounted."""
 
     removed: list[str] = []
@@ -206,7 +206,7 @@ class ExecutionRewound(_Event, tag="execution.rewound"):
     restart: bool = False
 
 
-class ExecutionDeleted(_Event, tag="execution.deleted"):
+class ExecutionDeleted(_Event, frozen=True, kw_only=True, tag="execution.deleted"):
     pass
 
 

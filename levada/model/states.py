@@ -94,7 +94,7 @@ TASK_RUN_TRANSITIONS: dict[State, frozenset[State]] = {
 
 assert EXECUTION_TRANSITIONS.keys() == set(State), "every state needs its execution transitions"
 assert TASK_RUN_TRANSITIONS.keys() == set(State), "every state needs its task run transitions"
-assert {s for s in SEVERITY} | {S.RETRIED} == TERMINAL, "every terminal state needs a severity"
+assert set(SEVERITY) | {S.RETRIED} == TERMINAL, "every terminal state needs a severity"
 
 
 def worse(one: State | None, other: State) -> State:
