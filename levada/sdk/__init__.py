@@ -11,19 +11,26 @@ from levada.sdk.context import (
     Services,
     Storage,
 )
-from levada.sdk.task import Outcome, Task, TaskFailed
+from levada.sdk.registry import Registry, canonical
+from levada.sdk.task import Condition, FlowableTask, InlineTask, Outcome, Task, TaskFailed, Trigger
 
 __all__ = [
+    "Condition",
     "Control",
+    "FlowableTask",
+    "InlineTask",
     "Kv",
     "KvEntry",
     "NamespaceFiles",
     "Outcome",
     "ProcessResult",
+    "Registry",
     "RunContext",
     "Secrets",
     "Services",
     "Storage",
     "Task",
     "TaskFailed",
+    "Trigger",
+    "canonical",
 ]

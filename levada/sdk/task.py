@@ -48,6 +48,42 @@ class Task(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=T
     RAW: ClassVar[frozenset[str]] = frozenset()
     #: True when the type is deprecated in Kestra 1.x; `validate` warns.
     DEPRECATED: ClassVar[bool] = False
+    #: Optional property names that are deprecated, for the same warning.
+    DEPRECATED_PROPERTIES: ClassVar[frozenset[str]] = frozenset()
 
     async def run(self, ctx: RunContext) -> Any:
-        raise NotImplementedError
+        """Do the work. Runs on a worker; may take as long as the task's timeout allows."""
+        raise NotImplementedError(f"{self.TYPE} has no worker part")
+
+
+class InlineTask(Task):
+    """A task that the executor itself evaluates (engine/inline.py); the class only declares its properties."""
+
+
+class FlowableTask(Task):
+    """A task that orders other tasks (engine/flowables/); the class only declares its properties.
+
+    `BRANCHES` names the properties that hold lists of tasks. Three special shapes: Switch.cases (map of lists), Dag.tasks
+    (list of {task, dependsOn}) and Pause.onPause (one task); the flow file reader knows them by `CASES`, `DAG`, `SINGLE`.
+    """
+
+    BRANCHES: ClassVar[tuple[str, ...]] = ("tasks", "errors", "finally")
+    CASES: ClassVar[str | None] = None
+    DAG: ClassVar[bool] = False
+    SINGLE: ClassVar[tuple[str, ...]] = ()
+
+
+class Trigger(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of trigger types: declares the properties beside those common to all triggers."""
+
+    TYPE: ClassVar[str]
+    ALIASES: ClassVar[tuple[str, ...]] = ()
+    DEPRECATED: ClassVar[bool] = False
+
+
+class Condition(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of the 1.x condition types of triggers."""
+
+    TYPE: ClassVar[str]
+    ALIASES: ClassVar[tuple[str, ...]] = ()
+    DEPRECATED: ClassVar[bool] = False
