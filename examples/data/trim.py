@@ -26,18 +26,15 @@ FLIGHTS = (
     "flight_date", "sched_dep_time", "dep_time", "dep_delay", "sched_arr_time", "arr_time", "arr_delay",
     "carrier", "flight", "tailnum", "origin", "dest", "air_time", "distance", "time_hour",
 )  # fmt: skip
-AIRPORTS = ("faa", "name", "lat", "lon", "alt", "tzone")
 WEATHER = ("origin", "time_hour", "temp", "wind_speed", "precip", "visib")
 
 
 def main(source: Path) -> None:
-    """Write the four files beside this script and print their sizes."""
+    """Write the three files beside this script and print their sizes."""
     with zipfile.ZipFile(source / "flights.csv.zip").open("flights.csv") as raw:
         flights = [flight(row) for row in csv.DictReader(io.TextIOWrapper(raw)) if row["month"] in MONTHS]
-    used = {row["dest"] for row in flights} | {row["origin"] for row in flights}
     write("flights.csv.gz", FLIGHTS, flights)
     write("airlines.csv.gz", ("carrier", "name"), read(source / "airlines.csv"))
-    write("airports.csv.gz", AIRPORTS, read(source / "airports.csv", lambda row: row["faa"] in used))
     write("weather.csv.gz", WEATHER, read(source / "weather.csv", lambda row: row["month"] in MONTHS))
 
 
