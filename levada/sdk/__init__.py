@@ -12,7 +12,18 @@ from levada.sdk.context import (
     Storage,
 )
 from levada.sdk.registry import Registry, canonical
-from levada.sdk.task import Condition, FlowableTask, InlineTask, Outcome, Task, TaskFailed, Trigger
+from levada.sdk.task import (
+    Condition,
+    FlowableTask,
+    InlineTask,
+    Outcome,
+    Outputs,
+    Part,
+    PollingTrigger,
+    Task,
+    TaskFailed,
+    Trigger,
+)
 
 __all__ = [
     "Condition",
@@ -23,6 +34,9 @@ __all__ = [
     "KvEntry",
     "NamespaceFiles",
     "Outcome",
+    "Outputs",
+    "Part",
+    "PollingTrigger",
     "ProcessResult",
     "Registry",
     "RunContext",

@@ -39,6 +39,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Any = None
 
 
+class Part(msgspec.Struct, kw_only=True, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Base of objects inside properties (`options.timeout`): camelCase, unknown names refused. Say `frozen=True` again."""
+
+
+class Outputs(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of what tasks return: camelCase; fields declared `= None` are left out while they are None."""
+
+
 class Task(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Base of every task type that a worker runs."""
 
@@ -65,9 +73,11 @@ class FlowableTask(Task):
 
     `BRANCHES` names the properties that hold lists of tasks. Three special shapes: Switch.cases (map of lists), Dag.tasks
     (list of {task, dependsOn}) and Pause.onPause (one task); the flow file reader knows them by `CASES`, `DAG`, `SINGLE`.
+    `REQUIRED` names the branches without which the task makes no sense.
     """
 
     BRANCHES: ClassVar[tuple[str, ...]] = ("tasks", "errors", "finally")
+    REQUIRED: ClassVar[tuple[str, ...]] = ("tasks",)
     CASES: ClassVar[str | None] = None
     DAG: ClassVar[bool] = False
     SINGLE: ClassVar[tuple[str, ...]] = ()
@@ -78,7 +88,21 @@ class Trigger(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_field
 
     TYPE: ClassVar[str]
     ALIASES: ClassVar[tuple[str, ...]] = ()
+    #: Properties (by their YAML name) that are not rendered before the trigger is evaluated.
+    RAW: ClassVar[frozenset[str]] = frozenset()
     DEPRECATED: ClassVar[bool] = False
+    DEPRECATED_PROPERTIES: ClassVar[frozenset[str]] = frozenset()
+
+
+class PollingTrigger(Trigger):
+    """A trigger that looks for something on a worker every `interval`; what it finds becomes `trigger.*`.
+
+    Each class declares `interval: timedelta` itself (a base with fields could not be mixed with shared properties).
+    """
+
+    async def poll(self, ctx: RunContext) -> Any:
+        """Look once. Return the trigger's outputs (struct or dict) to start an execution, None to start nothing."""
+        raise NotImplementedError(f"{self.TYPE} has no worker part")
 
 
 class Condition(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):

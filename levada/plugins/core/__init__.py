@@ -1,0 +1,1 @@
+"""The types that every installation has: `core.*`, one file per family."""

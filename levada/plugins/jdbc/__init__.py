@@ -1,0 +1,1 @@
+"""`jdbc.*`: databases spoken to in SQL, by Kestra's names but without Java."""

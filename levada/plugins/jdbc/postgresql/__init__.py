@@ -1,0 +1,1 @@
+"""`jdbc.postgresql.*` on asyncpg."""
