@@ -1,0 +1,82 @@
+"""What no single setting can know: rules over several of them, and values with a form of their own."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from levada.runtime.config.secret import encryption_key
+from levada.runtime.config.tree import Config
+
+LOG_LEVELS = ("trace", "debug", "info", "warning", "error")
+STORAGE_SCHEMES = ("file", "s3", "gs", "az")
+
+
+def problems(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield the path of a setting and what is wrong with it together with the others."""
+    yield from _addresses(config)
+    yield from _access(config)
+    for name, level in config.log.levels.items():
+        if level not in LOG_LEVELS:
+            yield "log.levels", f"`{name}` must be one of {', '.join(LOG_LEVELS)}, is {level!r}"
+    kafka = config.kafka
+    if kafka.security_protocol.startswith("SASL") and kafka.sasl_mechanism in (
+        "PLAIN",
+        "SCRAM-SHA-256",
+        "SCRAM-SHA-512",
+    ):
+        for name in ("sasl_username", "sasl_password"):
+            if not getattr(kafka, name):
+                yield f"kafka.{name}", f"`kafka.{name}` must be set for {kafka.security_protocol}"
+    for name in ("ssl_ca_file", "ssl_cert_file", "ssl_key_file"):
+        path = getattr(kafka, name)
+        if path is not None and not path.is_file():
+            yield f"kafka.{name}", f"`kafka.{name}`: there is no file {path}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this machine can reach a server that listens on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _addresses(config: Config) -> Iterator[tuple[str, str]]:
+    if config.database.url is not None and urlsplit(config.database.url).scheme not in ("postgresql", "postgres"):
+        yield "database.url", "`database.url` must look like postgresql://user:password@host:5432/database"
+    for path, url in (("server.url", config.server.url), ("worker.gateway_url", config.worker.gateway_url)):
+        if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+            yield path, f"`{path}` must look like https://levada.example.com, is {url!r}"
+    if urlsplit(config.storage_url).scheme not in STORAGE_SCHEMES:
+        yield "storage.url", f"`storage.url` must start with {', '.join(f'{name}://' for name in STORAGE_SCHEMES)}"
+    if config.port == config.management_port != 0:
+        yield "management_port", f"`management_port` must differ from `port`, both are {config.port}"
+    for server in config.kafka.bootstrap_servers:
+        if not server.rpartition(":")[2].isdigit():
+            yield "kafka.bootstrap_servers", f"`kafka.bootstrap_servers` must be host:port,…; {server!r} has no port"
+
+
+def _access(config: Config) -> Iterator[tuple[str, str]]:
+    if config.auth.mode == "none" and not is_loopback(config.host):
+        yield (
+            "auth.mode",
+            (
+                f"`auth.mode` may be none only when `host` is a loopback address such as 127.0.0.1; it is {config.host}. "
+                f"Set basic_auth.username and basic_auth.password, or listen on 127.0.0.1"
+            ),
+        )
+    username, password = config.basic_auth.username, config.basic_auth.password
+    if bool(username) != bool(password):
+        missing = "password" if username else "username"
+        yield f"basic_auth.{missing}", f"`basic_auth.{missing}` must be set too"
+    if username is not None and ":" in username:
+        yield "basic_auth.username", "`basic_auth.username` must not contain a colon; HTTP cannot send it"
+    if config.encryption.key:
+        try:
+            encryption_key(config.encryption.key)
+        except ValueError as error:
+            yield "encryption.key", f"`encryption.key` {error}"
