@@ -87,7 +87,22 @@ class Secrets(Protocol):
 
 
 class Control(Protocol):
-    """What tasks may ask about other executions and flows (Count, Resume, log.Fetch, purge tasks, triggers.Toggle)."""
+    """What tasks may ask of the control plane. Arguments and answers are plain JSON; times are epoch microseconds.
+
+    `namespace` as a filter means the namespace and those below it; a filter that is None or absent matches everything.
+
+    | operation | arguments | answer |
+    | --- | --- | --- |
+    | `executions.count` | `flows` [{namespace, flowId}] or `namespaces` [name], `states`, `startUs`, `endUs` | [{namespace, flowId (None for `namespaces`), count}], one per entry asked for, in its order |
+    | `executions.resume` | `executionId`, `inputs` | None; UserError when it is not PAUSED |
+    | `executions.purge` | `namespace`, `flowId`, `states`, `startUs`, `endUs`, `purgeExecution`, `purgeLog`, `purgeMetric`, `purgeStorage`, `batchSize` | {executionsCount, logsCount, metricsCount, storagesCount}; only ended executions |
+    | `logs.fetch` | `executionId`, `taskIds`, `minLevel`, `after` (a cursor), `limit` | {entries [{…, timestamp ISO}], next (cursor or None)} in order of time |
+    | `logs.purge` | `namespace`, `flowId`, `executionId`, `logLevels`, `startUs`, `endUs` | {count} |
+    | `triggers.toggle` | `namespace`, `flowId`, `triggerId`, `enabled` | None; UserError when there is no such trigger |
+    | `storage.purge` | `namespace`, `flowId`, `startUs`, `endUs`, `dryRun` | {scannedCount, purgedCount, deletedFilesCount}; files without an execution |
+    | `namespaces.list` | none | [name]: every namespace that has flows, keys or files |
+    | `kv.purge` | `namespaces` [name], `keyPattern` (glob), `expiredOnly` | {count} |
+    """
 
     async def call(self, operation: str, arguments: Mapping[str, Any]) -> Any:
         """Perform a named operation with the rights of the running flow's namespace; raises UserError when refused."""
@@ -150,6 +165,9 @@ class RunContext(Protocol):
 
     async def render(self, value: Any, extra: Mapping[str, Any] | None = None) -> Any:
         """Render a value (nested structures too) with the variables and `extra`. Raises ExpressionError."""
+
+    async def evaluate(self, value: Any, extra: Mapping[str, Any] | None = None) -> Any:
+        """Like `render`, but a text that is exactly one `{{ … }}` keeps the type of its value. Raises ExpressionError."""
 
     def log(self, level: str, message: str) -> None:
         """Write one log line: TRACE, DEBUG, INFO, WARN or ERROR. Secrets are masked. Never blocks."""

@@ -67,13 +67,9 @@ class MemoryStorage:
 
     async def put(self, content: bytes | str | Path | AsyncIterator[bytes], name: str) -> str:
         uri = f"kestra:///{self.folder}/{name}"
-        if isinstance(content, bytes | str):
-            data = content.encode() if isinstance(content, str) else content
-        elif isinstance(content, Path):
-            data = _read(content)
-        else:
-            data = b"".join([chunk async for chunk in content])
-        self.objects[uri] = data
+        if isinstance(content, AsyncIterator):
+            content = b"".join([chunk async for chunk in content])
+        self.objects[uri] = _bytes(content)
         return uri
 
     async def get(self, uri: str) -> AsyncIterator[bytes]:
@@ -232,6 +228,10 @@ class TestContext:
         """Render without services: functions such as `secret` need a worker."""
         return expr.render(value, {**self.variables, **(extra or {})})
 
+    async def evaluate(self, value: Any, extra: Mapping[str, Any] | None = None) -> Any:
+        """Like `render`, with the type kept where a text is one expression."""
+        return expr.evaluate(value, {**self.variables, **(extra or {})})
+
     def log(self, level: str, message: str) -> None:
         self.logs.append(LogLine(level, message))
 
@@ -322,8 +322,10 @@ def kv_type(value: Any) -> str:
             return "JSON"
 
 
-def _read(path: Path) -> bytes:
-    return path.read_bytes()
+def _bytes(content: bytes | str | Path) -> bytes:
+    if isinstance(content, Path):
+        return content.read_bytes()
+    return content.encode() if isinstance(content, str) else content
 
 
 def _write(path: Path, data: bytes) -> None:
