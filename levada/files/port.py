@@ -21,6 +21,7 @@ class Stat(msgspec.Struct, frozen=True):
     size: int
     modified: int
     is_folder: bool = False
+    created: int = 0
 
 
 class Files(Protocol):

@@ -60,7 +60,7 @@ async def render_property(name: str, value: Any, render: Render) -> Any:
 def convert(cls: type[Declared], values: Mapping[str, Any], *, name: str | None = None) -> Declared:
     """Return `cls` made of rendered values. `name` is how messages call it (default: its TYPE or its name)."""
     plain = {key: value for key, value in reveal(values).items() if value is not None or key in _nullable(cls)}
-    title: str = name or getattr(cls, "TYPE", cls.__name__)
+    title = name or str(getattr(cls, "TYPE", cls.__name__))
     try:
         return msgspec.convert(_fit(plain, _shape(cls), ""), cls, strict=False)
     except msgspec.ValidationError as problem:
