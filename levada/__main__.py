@@ -1,0 +1,6 @@
+"""`python -m levada` is `levada`."""
+
+from levada.cli import main
+
+if __name__ == "__main__":
+    main()
