@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -77,14 +78,41 @@ class Child:
             self._exit.set_result(code)
 
 
+class Guard:
+    """Tells a process to stop when we are gone, however we went: even SIGKILL closes the pipe that the guard reads."""
+
+    def __init__(self, pid: int) -> None:
+        """Watch over `pid`. Raises OSError where there is no shell; then the next owner cleans up (see `orphans`)."""
+        self._popen = subprocess.Popen(
+            ["/bin/sh", "-c", f"read _; kill -INT {pid}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+        )
+
+    def dismiss(self) -> None:
+        """End the guard; must be called when the process has ended, before its number can belong to another."""
+        self._popen.kill()
+        self._popen.wait()
+        if self._popen.stdin is not None:
+            self._popen.stdin.close()
+
+
 async def run(launcher: Launcher, command: Sequence[str]) -> tuple[int, str]:
-    """Run a command to its end and return its exit code and output; killed when the caller is cancelled."""
+    """Run a command to its end and return its exit code and output.
+
+    When the caller is cancelled the command and all that it started are killed, and gone on return.
+    """
     with tempfile.TemporaryFile() as output:
         child = Child(launcher, command, output)
         try:
             code = await child.wait()
         except asyncio.CancelledError:
-            child.signal(9)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)  # its session's leader is its group's too
+            await child.ended_within(5.0)
             raise
         output.seek(0)
         return code, output.read().decode(errors="replace").strip()

@@ -79,10 +79,6 @@ class Home:
         return self.folder / "data"
 
     @property
-    def half_made(self) -> Path:
-        return self.folder / "data.new"
-
-    @property
     def log(self) -> Path:
         return self.folder / "server.log"
 
@@ -103,8 +99,8 @@ class Home:
             return None
 
 
-def initdb_command(binaries: Binaries, home: Home) -> list[str]:
-    """Return the command that makes the cluster in `home.half_made`, written to disk when it returns.
+def initdb_command(binaries: Binaries, folder: Path) -> list[str]:
+    """Return the command that makes a cluster in an empty folder, written to disk when it returns.
 
     The collation must sort alike on every machine and after every upgrade of its C library.
     """
@@ -114,7 +110,7 @@ def initdb_command(binaries: Binaries, home: Home) -> list[str]:
         locale = ["--locale=C" if sys.platform == "darwin" else "--locale=C.UTF-8"]
     return [
         binaries.initdb,
-        f"--pgdata={home.half_made}",
+        f"--pgdata={folder}",
         f"--username={SUPERUSER}",
         "--auth-local=trust",  # who reaches the socket's private folder is us
         "--auth-host=scram-sha-256",

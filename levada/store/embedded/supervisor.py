@@ -17,6 +17,7 @@ import logging
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,7 @@ from levada.store.embedded import binaries as search
 from levada.store.embedded import child as processes
 from levada.store.embedded import cluster, orphans, privilege
 from levada.store.embedded.binaries import Binaries
-from levada.store.embedded.child import Child
+from levada.store.embedded.child import Child, Guard
 from levada.store.embedded.errors import EmbeddedPostgresError
 from levada.store.embedded.lock import DataDirLock
 from levada.store.embedded.privilege import Launcher
@@ -64,6 +65,7 @@ class EmbeddedPostgres:
         self._on_exit = on_exit
         self._lock = DataDirLock(self._data_dir / "postgres.lock")
         self._server: Child | None = None
+        self._guard: Guard | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._launcher = Launcher()
         self._binaries: Binaries | None = None
@@ -131,6 +133,11 @@ class EmbeddedPostgres:
             watcher.cancel()
             await asyncio.wait([watcher])
         await self._end_server()
+        if self._socket_dir is not None and self._socket_dir.parent != self._home.folder:
+            with contextlib.suppress(
+                OSError
+            ):  # a socket that a killed server left keeps its folder, for the next start
+                self._socket_dir.rmdir()
         self._lock.release()
         if watcher is not None and not watcher.cancelled() and (error := watcher.exception()) is not None:
             raise error
@@ -175,11 +182,15 @@ class EmbeddedPostgres:
 
     async def _make_cluster(self, binaries: Binaries) -> None:
         log.info("making a PostgreSQL %d cluster in %s", binaries.major, self._home.data)
-        shutil.rmtree(self._home.half_made, ignore_errors=True)
-        code, output = await processes.run(self._launcher, cluster.initdb_command(binaries, self._home))
+        for left in self._home.folder.glob("data.new-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # A folder of its own each time: the initdb of an owner that was killed may still be writing to the last one.
+        half_made = Path(tempfile.mkdtemp(prefix="data.new-", dir=self._home.folder))
+        privilege.own(self._launcher, half_made)
+        code, output = await processes.run(self._launcher, cluster.initdb_command(binaries, half_made))
         if code != 0:
             raise EmbeddedPostgresError(f"{binaries.initdb} failed with exit code {code}: {output}")
-        self._home.half_made.rename(self._home.data)
+        os.rename(half_made, self._home.data)
         _sync_folder(self._home.folder)
 
     async def _launch(self, binaries: Binaries, socket_dir: Path) -> None:
@@ -189,6 +200,7 @@ class EmbeddedPostgres:
             offset = os.fstat(descriptor).st_size
             command = cluster.server_command(binaries, self._home, socket_dir, self._settings)
             self._server = Child(self._launcher, command, output)
+        self._guard = _guard_of(self._server)
         atexit.register(self._stop_at_exit)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + START_TIMEOUT_S
@@ -220,6 +232,7 @@ class EmbeddedPostgres:
         while True:
             if self._server is not None:
                 code = await self._server.wait()
+                self._dismiss_guard()
                 log.error("PostgreSQL died with exit code %d; starting it again (its log: %s)", code, self._home.log)
                 if self._on_exit is not None:
                     self._on_exit(code)
@@ -247,7 +260,13 @@ class EmbeddedPostgres:
                 if await server.ended_within(patience_s):
                     break
                 log.warning("PostgreSQL did not end %.0f s after %s", patience_s, number.name)
+        self._dismiss_guard()
         atexit.unregister(self._stop_at_exit)
+
+    def _dismiss_guard(self) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.dismiss()
 
     def _stop_at_exit(self) -> None:
         """For an interpreter that ends without `stop`: a crash of the loop must not leave a server behind."""
@@ -255,6 +274,14 @@ class EmbeddedPostgres:
             self._server.signal(signal.SIGINT)
             if not self._server.wait_blocking(orphans.FAST_STOP_S):
                 self._server.signal(signal.SIGQUIT)
+
+
+def _guard_of(server: Child) -> Guard | None:
+    try:
+        return Guard(server.pid)
+    except OSError as error:
+        log.debug("no guard over PostgreSQL: %s", error)
+        return None
 
 
 def _version_of(launcher: Launcher, folder: Path) -> Binaries | None:
