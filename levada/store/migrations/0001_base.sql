@@ -29,29 +29,33 @@ CREATE TABLE execution (
     trigger_execution_id text,
     kind          text,
     labels        jsonb  NOT NULL DEFAULT '{}',
+    deleted       bool   NOT NULL DEFAULT false,
     seq           int    NOT NULL,
     head          text   NOT NULL
 ) WITH (fillfactor = 80);
 CREATE INDEX execution_created ON execution (tenant, created DESC);
 CREATE INDEX execution_flow ON execution (tenant, namespace, flow_id, created DESC);
 CREATE INDEX execution_parent ON execution (parent_id) WHERE parent_id IS NOT NULL;
-CREATE INDEX execution_live ON execution (state, created)
-    WHERE state NOT IN ('SUCCESS', 'WARNING', 'FAILED', 'KILLED', 'CANCELLED', 'RETRIED', 'SKIPPED');
+-- By `ended`, not by state: a change between live states then touches no index.
+CREATE INDEX execution_live ON execution (tenant, created DESC) WHERE ended IS NULL;
 
--- The history. Retention drops whole partitions (see store/postgres/partitions.py).
+-- The history, one row per turn: `events` is the JSON array of what the turn recorded, `seq` the number of its first.
+-- Tables by time have one partition per day, made ahead and dropped by store/postgres/partitions.py.
 CREATE TABLE execution_event (
     execution_id text   NOT NULL,
     seq          int    NOT NULL,
     at           bigint NOT NULL,
-    body         text   NOT NULL,
+    events       text   NOT NULL,
     PRIMARY KEY (execution_id, seq, at)
 ) PARTITION BY RANGE (at);
+CREATE TABLE execution_event_default PARTITION OF execution_event DEFAULT;
 
 -- One row per task run: its state (written by the executor) and the lease of its present attempt (written by claims).
 CREATE TABLE task_run (
     execution_id text   NOT NULL,
     id           text   NOT NULL,
-    n            int    NOT NULL,
+    n            bigint NOT NULL,  -- ascending in order of creation within the execution
+    state        text   NOT NULL,
     body         text   NOT NULL,
     lease        text,             -- NULL, 'submitted', 'claimed', 'cancel'
     job          text,
@@ -65,7 +69,8 @@ CREATE TABLE task_run (
     PRIMARY KEY (execution_id, id)
 ) WITH (fillfactor = 80);
 CREATE INDEX task_run_queue ON task_run (queue, priority DESC, submitted) WHERE lease = 'submitted';
-CREATE INDEX task_run_lease ON task_run (lease_until) WHERE lease IN ('claimed', 'cancel');
+-- Not by lease_until: a renewal then touches no index, and what is claimed at one time is little enough to scan.
+CREATE INDEX task_run_lease ON task_run (worker) WHERE lease IN ('claimed', 'cancel');
 
 CREATE TABLE timer (
     execution_id text   NOT NULL,
@@ -110,12 +115,14 @@ CREATE TABLE out_log (
     body text   NOT NULL,
     PRIMARY KEY (part, off, at)
 ) PARTITION BY RANGE (at);
+CREATE TABLE out_log_default PARTITION OF out_log DEFAULT;
 
 -- The embedded bus: the head row makes commit order equal offset order, so readers never miss a record.
 CREATE TABLE bus_head (
     topic    text   NOT NULL,
     part     int    NOT NULL,
     next_off bigint NOT NULL DEFAULT 0,
+    trimmed  bigint NOT NULL DEFAULT 0,  -- records before it may go
     PRIMARY KEY (topic, part)
 ) WITH (fillfactor = 40);
 
@@ -129,6 +136,7 @@ CREATE TABLE bus_log (
     body  bytea  NOT NULL,
     PRIMARY KEY (topic, part, off, at)
 ) PARTITION BY RANGE (at);
+CREATE TABLE bus_log_default PARTITION OF bus_log DEFAULT;
 
 CREATE TABLE dead_letter (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -158,6 +166,7 @@ CREATE TABLE log (
     thread       text,
     message      text   NOT NULL
 ) PARTITION BY RANGE (at);
+CREATE TABLE log_default PARTITION OF log DEFAULT;
 CREATE INDEX log_execution ON log (execution_id, at);
 
 CREATE TABLE metric (
@@ -173,6 +182,7 @@ CREATE TABLE metric (
     at           bigint NOT NULL,
     tags         jsonb  NOT NULL DEFAULT '{}'
 ) PARTITION BY RANGE (at);
+CREATE TABLE metric_default PARTITION OF metric DEFAULT;
 CREATE INDEX metric_execution ON metric (execution_id, at);
 
 CREATE TABLE kv (

@@ -1,0 +1,1 @@
+SELECT count(*) FROM bus_head WHERE topic = $1

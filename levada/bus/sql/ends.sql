@@ -1,0 +1,1 @@
+SELECT part, next_off FROM bus_head WHERE topic = $1

@@ -1,0 +1,157 @@
+"""The pool of connections of one process.
+
+Three habits of asyncpg are turned off or guarded against. Releasing a connection asks the server to reset the session,
+one round trip for every use: nobody here changes session state, so nothing is reset. A connection that was interrupted
+in mid-statement may be waiting for an answer that belongs to somebody else: it is thrown away. And a connection without
+limits waits for ever for a server that went silent: every wait has a limit, on both sides.
+
+A pool survives restarts of the server: dead connections are replaced when they are asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import asyncpg
+
+from levada.database.errors import translated
+
+#: An asyncpg connection; the library carries no types.
+Connection = Any
+
+CONNECT_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 60.0
+ACQUIRE_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 5.0
+NO_LIMIT = 2**31 - 1
+
+SETTINGS = {
+    "statement_timeout": "55000",
+    "lock_timeout": "20000",
+    # An owner that was frozen inside a transaction must not keep the rows locked that its successor needs.
+    "idle_in_transaction_session_timeout": "5000",
+    "tcp_user_timeout": "10000",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "client_connection_check_interval": "5000",
+    "jit": "off",
+    "timezone": "UTC",
+}
+
+
+async def _keep_session(_: Connection) -> None:
+    """Reset nothing when a connection is released; see the module's first paragraph."""
+
+
+class Database:
+    """Runs statements. All methods raise `Transient` when the database is away."""
+
+    def __init__(self, dsn: str, *, size: int = 10, name: str = "levada") -> None:
+        """Connects nowhere yet. `name` is what pg_stat_activity shows."""
+        self.dsn = dsn
+        self._size = size
+        self._settings = SETTINGS | {"application_name": name}
+        self._pool: Any = None
+
+    @classmethod
+    async def open(cls, dsn: str, *, size: int = 10, name: str = "levada") -> Self:
+        database = cls(dsn, size=size, name=name)
+        try:
+            database._pool = await asyncpg.create_pool(
+                dsn,
+                min_size=min(2, size),
+                max_size=size,
+                max_queries=NO_LIMIT,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=COMMAND_TIMEOUT_S,
+                server_settings=database._settings,
+                reset=_keep_session,
+            )
+        except Exception as error:
+            raise translated(error) from error
+        return database
+
+    async def connect(self) -> Connection:
+        """Return a connection outside the pool, for session state (LISTEN, advisory locks). The caller closes it."""
+        try:
+            return await asyncpg.connect(
+                self.dsn,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=COMMAND_TIMEOUT_S,
+                server_settings=self._settings,
+            )
+        except Exception as error:
+            raise translated(error) from error
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection. One that was interrupted is thrown away."""
+        try:
+            lent = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
+        except Exception as error:
+            raise translated(error) from error
+        try:
+            yield lent
+        except Exception as error:
+            if lent.is_in_transaction():
+                lent.terminate()
+            raise translated(error) from error
+        except BaseException:
+            lent.terminate()
+            raise
+        finally:
+            await self._pool.release(lent)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Lend a connection inside a transaction: committed at the end of the block, rolled back when it raises."""
+        async with self.connection() as lent:
+            await lent.execute("BEGIN")
+            try:
+                yield lent
+            except Exception:
+                if not lent.is_closed():
+                    await lent.execute("ROLLBACK")
+                raise
+            await lent.execute("COMMIT")
+
+    async def fetch(self, sql: str, *arguments: Any) -> list[Any]:
+        async with self.connection() as lent:
+            rows: list[Any] = await lent.fetch(sql, *arguments)
+            return rows
+
+    async def fetchrow(self, sql: str, *arguments: Any) -> Any:
+        async with self.connection() as lent:
+            return await lent.fetchrow(sql, *arguments)
+
+    async def fetchval(self, sql: str, *arguments: Any) -> Any:
+        async with self.connection() as lent:
+            return await lent.fetchval(sql, *arguments)
+
+    async def execute(self, sql: str, *arguments: Any) -> int:
+        """Run a statement and return how many rows it touched."""
+        async with self.connection() as lent:
+            return touched(await lent.execute(sql, *arguments))
+
+    async def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        async with self.connection() as lent:
+            await lent.executemany(sql, rows)
+
+    async def close(self) -> None:
+        """Close every connection, at once when they do not end in time."""
+        if self._pool is None:
+            return
+        pool, self._pool = self._pool, None
+        try:
+            await asyncio.wait_for(pool.close(), CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            pool.terminate()
+
+
+def touched(status: str) -> int:
+    """Return the number of rows in a command tag: `INSERT 0 5` is 5, `BEGIN` is 0."""
+    last = status.rpartition(" ")[2]
+    return int(last) if last.isdigit() else 0

@@ -1,0 +1,172 @@
+"""The work queue in memory, over the leases of the store in memory. Waits only through the clock it is given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Protocol, TypeVar
+
+from levada.jobs.commands import CommandLog
+from levada.model import jobs
+from levada.model.commands import TaskFinished, TaskProgressed, TaskStarted, WorkerLost
+from levada.model.jobs import Claim, Held
+
+TOKEN_BYTES = 16
+
+T = TypeVar("T")
+
+
+class Lease(Protocol):
+    """The row that the executor's store keeps of an attempt; `state` is submitted, claimed or cancel."""
+
+    state: str
+    job: bytes
+    queue: str
+    priority: int
+    attempt: int
+    submitted: int
+    worker: str | None
+    token: str | None
+    until: int
+
+
+class Clock(Protocol):
+    def now_us(self) -> int: ...
+
+    def monotonic(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    def random_bytes(self, n: int) -> bytes: ...
+
+
+L = TypeVar("L", bound=Lease)
+
+
+class MemoryJobs:
+    """`Jobs` and `LeaseKeeper`. `leases` is shared with the store: (execution id, task run id) -> lease."""
+
+    def __init__(
+        self, leases: MutableMapping[tuple[str, str], L], commands: CommandLog, clock: Clock, *, lease_s: float = 30.0
+    ) -> None:
+        self._leases = leases
+        self._commands = commands
+        self._clock = clock
+        self._lease_us = int(lease_s * 1_000_000)
+        self._changed = asyncio.Event()
+        self._told: set[tuple[str, str]] = set()
+        self._closed = False
+
+    async def claim(self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float) -> list[Claim]:
+        return await self._until_some(lambda: self._claim(worker, queues, limit), timeout_s)
+
+    async def _claim(self, worker: str, queues: Sequence[str], limit: int) -> list[Claim]:
+        now = self._clock.now_us()
+        waiting = [lease for lease in self._leases.values() if lease.state == "submitted" and lease.queue in queues]
+        waiting.sort(key=lambda lease: (-lease.priority, lease.submitted))
+        claims = []
+        for lease in waiting[: max(limit, 0)]:
+            token = self._clock.random_bytes(TOKEN_BYTES).hex()
+            claim = Claim(job=jobs.decode(lease.job), token=token, lease_until=now + self._lease_us)
+            lease.state, lease.worker, lease.token, lease.until = "claimed", worker, token, claim.lease_until
+            claims.append((lease, claim))
+        try:
+            if claims:
+                await self._commands.send([_started(claim, worker, now) for _, claim in claims])
+        except BaseException:
+            for lease, claim in claims:
+                if lease.token == claim.token:
+                    lease.state = "submitted"
+            raise
+        return [claim for _, claim in claims]
+
+    async def renew(self, worker: str, held: Sequence[Held]) -> list[Held]:
+        lost = []
+        for one in held:
+            lease = self._leases.get((one.execution_id, one.task_run_id))
+            if lease is None or lease.state != "claimed" or (lease.token, lease.worker) != (one.token, worker):
+                lost.append(one)
+            else:
+                lease.until = self._clock.now_us() + self._lease_us
+        return lost
+
+    async def cancelled(self, worker: str, *, timeout_s: float) -> list[Held]:
+        return await self._until_some(lambda: self._cancelled(worker), timeout_s)
+
+    async def _cancelled(self, worker: str) -> list[Held]:
+        """Return each only once; whoever misses it hears of it again when it renews."""
+        found = []
+        for (execution_id, id), lease in self._leases.items():
+            if lease.state == "cancel" and lease.worker == worker and lease.token is not None:
+                if (worker, lease.token) not in self._told:
+                    found.append(Held(execution_id, id, lease.attempt, lease.token))
+                self._told.add((worker, lease.token))
+        return found
+
+    async def report(self, results: Sequence[TaskFinished | TaskProgressed]) -> None:
+        await self._commands.send(results)
+        for one in results:
+            if isinstance(one, TaskFinished) and one.values is not None:
+                key = (one.execution_id, one.task_run_id)
+                lease = self._leases.get(key)
+                if lease is not None and lease.token == one.token:
+                    del self._leases[key]
+
+    async def expire(self, limit: int) -> int:
+        now = self._clock.now_us()
+        due = [
+            (key, lease)
+            for key, lease in self._leases.items()
+            if lease.state in ("claimed", "cancel") and lease.until < now
+        ]
+        due = sorted(due, key=lambda item: item[1].until)[:limit]
+        await self._commands.send(
+            [
+                WorkerLost(execution_id=execution_id, task_run_id=id, attempt=lease.attempt, token=lease.token)
+                for (execution_id, id), lease in due
+            ]
+        )
+        for key, _ in due:
+            self._leases.pop(key, None)
+        return len(due)
+
+    def notify(self) -> None:
+        """Attempts were submitted or withdrawn: look now."""
+        self._changed.set()
+
+    async def close(self) -> None:
+        self._closed = True
+        self._changed.set()
+
+    async def _until_some(self, look: Callable[[], Awaitable[list[T]]], timeout_s: float) -> list[T]:
+        deadline = self._clock.monotonic() + timeout_s
+        while True:
+            self._changed.clear()
+            found = await look()
+            remaining = deadline - self._clock.monotonic()
+            if found or remaining <= 0 or self._closed:
+                return found
+            await _either(self._changed, self._clock.sleep(remaining))
+
+
+async def _either(event: asyncio.Event, sleep: Awaitable[None]) -> None:
+    """Wait for the event or the end of the sleep, whichever comes first."""
+    waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(sleep)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _started(claim: Claim, worker: str, now: int) -> TaskStarted:
+    job = claim.job
+    return TaskStarted(
+        execution_id=job.execution_id,
+        task_run_id=job.task_run_id,
+        attempt=job.attempt,
+        token=claim.token,
+        worker=worker,
+        at=now,
+    )

@@ -1,0 +1,1 @@
+SELECT execution_id, id, attempt, token FROM task_run WHERE lease = 'cancel' AND worker = $1

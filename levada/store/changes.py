@@ -1,0 +1,29 @@
+"""What a commit's parts amount to, for every adapter alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from levada.model.jobs import Job
+from levada.store import encoding
+from levada.store.port import ExecutionWrite, SlotChange
+
+
+def jobs_wanted(write: ExecutionWrite) -> dict[str, Job]:
+    """Return the attempts to queue by task run: the last of each, unless the same batch ended it again."""
+    wanted = {job.task_run_id: job for job in write.submitted}
+    for id in list(wanted):
+        run = write.execution.task_runs.get(id)
+        if run is None or (id in write.withdrawn and not encoding.waits(run.state)):
+            del wanted[id]
+    return wanted
+
+
+def last_of_each(changes: Sequence[SlotChange]) -> list[SlotChange]:
+    """Return the last change of each execution and flow: one that starts and ends in the same batch leaves no trace."""
+    return list({(change.flow_key, change.execution_id): change for change in changes}.values())
+
+
+def limits_of(changes: Sequence[SlotChange]) -> dict[str, int]:
+    """Return the limit of each flow as the last change that knows it says."""
+    return {change.flow_key: change.limit for change in changes if change.limit is not None}

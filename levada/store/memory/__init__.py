@@ -1,0 +1,10 @@
+"""The stores in memory, for unit tests and the simulation: same fences, same conflicts, same order; nothing survives.
+
+Everything is kept encoded, as in the tables, so no caller shares a mutable value with the store. A call never awaits
+anything, so it is one step, like a transaction; a simulation subclasses to put failures around it.
+"""
+
+from levada.store.memory.executions import MemoryExecutionStore
+from levada.store.memory.tables import Tables
+
+__all__ = ["MemoryExecutionStore", "Tables"]

@@ -1,0 +1,69 @@
+"""The rows that the stores in memory share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from levada.model.jobs import LogEntry, MetricEntry
+from levada.store.port import DeadLetter, DueTimer, FlowRow, KvRow, OutEntry
+
+
+@dataclass(slots=True)
+class Owner:
+    epoch: int = 0
+    owner: str = ""
+    done_off: int = 0
+    out_next: int = 0
+    relay_off: int = 0
+
+
+@dataclass(slots=True)
+class Lease:
+    """The lease columns of a task run: see jobs/postgres.py for `state`."""
+
+    state: str
+    job: bytes
+    queue: str
+    priority: int
+    attempt: int
+    submitted: int
+    worker: str | None = None
+    token: str | None = None
+    until: int = 0
+
+
+@dataclass(slots=True)
+class TaskRow:
+    n: int
+    body: str
+
+
+@dataclass(slots=True)
+class Slot:
+    holds: bool
+    at: int
+
+
+@dataclass(slots=True)
+class Timer:
+    due: DueTimer
+    fired: bool = False
+
+
+@dataclass(slots=True)
+class Tables:
+    heads: dict[str, str] = field(default_factory=dict)
+    seqs: dict[str, int] = field(default_factory=dict)
+    task_runs: dict[str, dict[str, TaskRow]] = field(default_factory=dict)
+    leases: dict[tuple[str, str], Lease] = field(default_factory=dict)
+    #: Turns in order: the number of the first event, and the events.
+    events: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    timers: dict[tuple[str, int, str], Timer] = field(default_factory=dict)
+    slots: dict[str, dict[str, Slot]] = field(default_factory=dict)
+    owners: dict[int, Owner] = field(default_factory=dict)
+    out: dict[int, list[OutEntry]] = field(default_factory=dict)
+    dead: list[DeadLetter] = field(default_factory=list)
+    logs: list[LogEntry] = field(default_factory=list)
+    metrics: list[MetricEntry] = field(default_factory=list)
+    flows: dict[tuple[str, str, str], dict[int, FlowRow]] = field(default_factory=dict)
+    kv: dict[tuple[str, str, str], KvRow] = field(default_factory=dict)

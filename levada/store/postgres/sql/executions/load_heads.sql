@@ -1,0 +1,1 @@
+SELECT id, head FROM execution WHERE id = ANY ($1::text[])
