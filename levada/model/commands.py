@@ -149,7 +149,9 @@ class ForceRunExecution(_Command, frozen=True, kw_only=True, tag="force_run_exec
 
 
 class ContinueExecution(_Command, frozen=True, kw_only=True, tag="continue_execution"):
-    """The last turn stopped at its step budget; go on."""
+    """The last turn stopped at its step budget; go on in these loops."""
+
+    containers: list[str] = []
 
 
 class KillExecution(_Command, frozen=True, kw_only=True, tag="kill_execution"):

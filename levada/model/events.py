@@ -90,7 +90,7 @@ class StageEntered(_Event, frozen=True, kw_only=True, tag="stage.entered"):
 
 
 class TaskRunCreated(_Event, frozen=True, kw_only=True, tag="task_run.created"):
-    """`state` is CREATED for what a worker runs, RUNNING for a container (its history still starts with CREATED)."""
+    """`container` gives it children of its own; `tracks` makes it remember their end states by task id (Dag)."""
 
     id: str
     task_id: str
@@ -99,8 +99,8 @@ class TaskRunCreated(_Event, frozen=True, kw_only=True, tag="task_run.created"):
     index: int = 0
     value: str | None = None
     iteration: int | None = None
-    state: State = State.CREATED
     container: bool = False
+    tracks: bool = False
 
 
 class TaskRunSubmitted(_Event, frozen=True, kw_only=True, tag="task_run.submitted"):
@@ -190,10 +190,11 @@ class ChildrenReported(_Event, frozen=True, kw_only=True, tag="task_run.children
 
 
 class IterationRestarted(_Event, frozen=True, kw_only=True, tag="task_run.iteration_restarted"):
-    """A LoopUntil begins its next pass: its children of the last pass are kept, its counters start again."""
+    """A LoopUntil begins its next pass: the task runs of the last pass go, its counters start again."""
 
     id: str
     iteration: int
+    removed: list[str] = []
 
 
 class ExecutionRewound(_Event, frozen=True, kw_only=True, tag="execution.rewound"):

@@ -31,7 +31,7 @@ class Progress(msgspec.Struct, omit_defaults=True):
 
     `stage` is main, errors, finally or (the execution itself) after. `running` children of the stage have not ended;
     `next` is the position (sequence, parallel) or iteration (loops) to start next; `worst` holds the worst end state
-    per stage; `done` the end states by task id, where order depends on them (Dag only).
+    per stage; `done` the states by task id where order depends on them (Dag only, else None; RUNNING: not ended yet).
     """
 
     stage: str = "main"
@@ -39,7 +39,7 @@ class Progress(msgspec.Struct, omit_defaults=True):
     next: int = 0
     ended: int = 0
     worst: dict[str, State] = {}
-    done: dict[str, State] = {}
+    done: dict[str, State] | None = None
 
 
 class TaskRun(msgspec.Struct, omit_defaults=True, kw_only=True):

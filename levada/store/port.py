@@ -58,7 +58,8 @@ class OutEntry(msgspec.Struct, frozen=True):
 class ExecutionWrite(msgspec.Struct, kw_only=True):
     """The new events of one execution. `read_seq` is the seq before them: the fence against a second writer.
 
-    `execution` is the state after them; of its task runs only `dirty` ones are written. `submitted` are attempts for the
+    `execution` is the state after them; of its task runs only `dirty` ones are written, and rows of dirty ids that it no
+    longer has are deleted. `submitted` are attempts for the
     work queue, `withdrawn` ids of task runs whose attempt is no longer wanted there.
     """
 
