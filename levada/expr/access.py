@@ -30,8 +30,8 @@ def member(target: Any, key: Any) -> Any:
             pass
         except TypeError:
             return UNDEFINED
-        if isinstance(key, int) and not isinstance(key, bool):
-            return target[str(key)] if str(key) in target else UNDEFINED
+        if isinstance(key, int) and not isinstance(key, bool) and (name := str(key)) in target:
+            return target[name]
         return UNDEFINED
     if isinstance(target, list | tuple):
         return _item(target, key)

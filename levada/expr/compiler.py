@@ -85,6 +85,11 @@ class Compiler:
 
         return read
 
+    def or_null(self, node: Expr) -> Evaluate:
+        """Return a closure that gives null where a value does not exist."""
+        soft = self.soft(node)
+        return lambda frame: None if (found := soft(frame)) is UNDEFINED else found
+
     def located(self, error: ExpressionError, offset: int) -> ExpressionError:
         """Add the position of a node to an error that has none yet."""
         error.locate(self.source, offset)
@@ -192,14 +197,7 @@ class Compiler:
 
     def filtered(self, node: nodes.Filtered) -> Evaluate:
         entry = self.entry(registry.FILTERS, "filter", node.name, node.arguments, node.offset)
-        if node.name == "default":
-            soft = self.soft(node.value)
-
-            def value(frame: Frame) -> Any:
-                found = soft(frame)
-                return None if found is UNDEFINED else found
-        else:
-            value = self.expression(node.value)
+        value = self.or_null(node.value) if node.name == "default" else self.expression(node.value)
         return self.invoke(entry, [value], node.arguments, node.offset)
 
     def call(self, node: nodes.Call) -> Evaluate:
@@ -310,7 +308,9 @@ class Compiler:
             except ExpressionError as error:
                 raise self.located(error, offset)  # noqa: B904
             except UNFIT as problem:
-                raise self.located(ExpressionError(f"`{name}` cannot work on these values: {problem}"), offset) from problem
+                raise self.located(
+                    ExpressionError(f"`{name}` cannot work on these values: {problem}"), offset
+                ) from problem
 
         return run
 

@@ -19,7 +19,9 @@ SNIPPET_CHARS = 160
 class ExpressionError(UserError):
     """An expression cannot be read or evaluated."""
 
-    def __init__(self, message: str, *, line: int | None = None, column: int | None = None, expression: str = "") -> None:
+    def __init__(
+        self, message: str, *, line: int | None = None, column: int | None = None, expression: str = ""
+    ) -> None:
         super().__init__(message)
         self._message = message
         self.line = line

@@ -18,7 +18,7 @@ from levada.expr.host import Host
 class Frame:
     """Variables, host and budgets of an evaluation. `scopes` holds what `set`, `for` and macros assign, innermost last."""
 
-    __slots__ = ("captured", "depth", "host", "scopes", "steps", "variables", "written")
+    __slots__ = ("captured", "depth", "host", "keeps_raw", "scopes", "steps", "variables", "written")
 
     def __init__(self, variables: Mapping[str, Any], host: Host | None) -> None:
         self.variables = variables
@@ -28,6 +28,7 @@ class Frame:
         self.depth = 0
         self.written = 0
         self.captured: list[str] = []
+        self.keeps_raw = False
 
     def charge(self, steps: int) -> None:
         """Pay for work. Raises BudgetExceeded when the evaluation has used up its steps."""

@@ -32,7 +32,9 @@ def zone(name: str | None) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError) as problem:
-        raise ExpressionError(f"unknown time zone `{name}`; use a name such as Europe/Paris or an offset such as +02:00") from problem
+        raise ExpressionError(
+            f"unknown time zone `{name}`; use a name such as Europe/Paris or an offset such as +02:00"
+        ) from problem
 
 
 def aware(value: datetime, where: tzinfo = UTC) -> datetime:

@@ -32,8 +32,9 @@ def dump(value: Any, frame: Frame, *, indent: bool = False) -> str:
     except (orjson.JSONEncodeError, TypeError, RecursionError) as problem:
         # Whole numbers beyond 64 bits and unpaired surrogates are JSON, yet not for orjson.
         try:
-            text = json.dumps(value, default=_plain, indent=2 if indent else None,
-                              separators=None if indent else (",", ":"))
+            text = json.dumps(
+                value, default=_plain, indent=2 if indent else None, separators=None if indent else (",", ":")
+            )
         except (TypeError, ValueError, RecursionError):
             raise ExpressionError(f"the value cannot be written as JSON: {problem}") from problem
     budgets.check_text(len(text))
@@ -95,4 +96,3 @@ def _plain(value: Any) -> Any:
         case bytes():
             return value.decode(errors="replace")
     raise TypeError(f"a value of type {type(value).__name__} is not data")
-

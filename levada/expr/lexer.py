@@ -22,6 +22,7 @@ class Kind(Enum):
     """What a token is."""
 
     TEXT = auto()
+    RAW = auto()
     PRINT_OPEN = auto()
     PRINT_CLOSE = auto()
     TAG_OPEN = auto()
@@ -121,7 +122,7 @@ class _Lexer:
         end = _RAW_END[name].search(self.source, opening.end())
         if end is None:
             raise self._error(f"`{{% {name} %}}` is never closed by `{{% end{name} %}}`", opening.start())
-        self._emit_text(self.source[opening.end() : end.start()], opening.end())
+        self.tokens.append(Token(Kind.RAW, self.source[opening.end() : end.start()], opening.end()))
         self.at = end.end()
 
     def _comment(self, start: int) -> None:

@@ -134,6 +134,13 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Raw:
+    """Text between `{% raw %}` and `{% endraw %}`."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Print:
     """`{{ value }}`."""
 
@@ -194,11 +201,12 @@ class Macro:
 class Block:
     """`{% block name %}`: rendered in place, and again by `block(name)`."""
 
+    offset: int
     name: str
     body: Body
 
 
-Node = Text | Print | Set | If | For | FilterBlock | Macro | Block
+Node = Text | Raw | Print | Set | If | For | FilterBlock | Macro | Block
 
 
 @dataclass(frozen=True, slots=True)

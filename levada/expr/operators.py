@@ -27,7 +27,9 @@ _TABLE: Final = (
     Operator("and", 15, "a and b", "True when both are true; `b` is evaluated only when needed."),
     Operator("is", 20, "a is test", "True when the test holds."),
     Operator("is not", 20, "a is not test", "True when the test does not hold."),
-    Operator("contains", 20, "a contains b", "True when the list, map (keys) or text `a` contains `b`, or all of a list `b`."),
+    Operator(
+        "contains", 20, "a contains b", "True when the list, map (keys) or text `a` contains `b`, or all of a list `b`."
+    ),
     Operator("in", 20, "a in b", "True when `a` is an item of a list, a key or value of a map, or a part of a text."),
     Operator("isIn", 20, "a isIn b", "The same as `in`."),
     Operator("not in", 20, "a not in b", "The opposite of `in`."),

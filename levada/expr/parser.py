@@ -20,16 +20,18 @@ _CONSTANTS: Final[dict[str, Any]] = {
     "null": None, "NULL": None, "none": None, "NONE": None,
 }  # fmt: skip
 _OPERANDS: Final = frozenset({Kind.NAME, Kind.INT, Kind.FLOAT, Kind.STRING, Kind.JOIN_OPEN})
-_REFUSED_TAGS: Final = frozenset({"autoescape", "cache", "embed", "extends", "flush", "from", "import", "include", "parallel"})
+_REFUSED_TAGS: Final = frozenset(
+    {"autoescape", "cache", "embed", "extends", "flush", "from", "import", "include", "parallel"}
+)
 
 
 def parse(source: str) -> Body:
     """Return the tree of a template. Raises ExpressionError with the position."""
     if len(source) > budgets.MAX_SOURCE_CHARS:
-        raise BudgetExceeded(f"the template has {len(source):,} characters; at most {budgets.MAX_SOURCE_CHARS:,} are read")
-    parser = _Parser(source)
-    body = parser.body(())
-    return body
+        raise BudgetExceeded(
+            f"the template has {len(source):,} characters; at most {budgets.MAX_SOURCE_CHARS:,} are read"
+        )
+    return _Parser(source).body(())
 
 
 def _height(*children: Expr) -> int:
@@ -92,7 +94,9 @@ class _Parser:
 
     def checked(self, expr: Expr) -> Expr:
         if expr.height > budgets.MAX_HEIGHT:
-            error = BudgetExceeded(f"the expression chains more than {budgets.MAX_HEIGHT} operations; use {{% set %}} for parts")
+            error = BudgetExceeded(
+                f"the expression chains more than {budgets.MAX_HEIGHT} operations; use {{% set %}} for parts"
+            )
             error.locate(self.source, expr.offset)
             raise error
         return expr
@@ -108,6 +112,9 @@ class _Parser:
             if token.kind is Kind.TEXT:
                 self.next()
                 found.append(nodes.Text(token.value))
+            elif token.kind is Kind.RAW:
+                self.next()
+                found.append(nodes.Raw(token.value))
             elif token.kind is Kind.PRINT_OPEN:
                 self.next()
                 found.append(nodes.Print(self.expression()))
@@ -230,7 +237,7 @@ class _Parser:
         self.close(Kind.TAG_CLOSE)
         body = self.body(("endblock",))
         self.end("endblock")
-        return nodes.Block(token.value, body)
+        return nodes.Block(token.offset, token.value, body)
 
     # --- expressions
 
@@ -282,7 +289,9 @@ class _Parser:
         if token.value in operators.UNARY and token.kind in (Kind.SYMBOL, Kind.NAME):
             self.next()
             if token.value == "raise" and self.token.kind not in _OPERANDS and not self.at("("):
-                return nodes.Unary(token.offset, "raise", nodes.Literal(token.offset, "raised by the expression"), height=2)
+                return nodes.Unary(
+                    token.offset, "raise", nodes.Literal(token.offset, "raised by the expression"), height=2
+                )
             operand = self.expression(operators.UNARY[token.value].precedence)
             return self.checked(nodes.Unary(token.offset, token.value, operand, height=_height(operand)))
         return self.postfix(self.primary())
@@ -308,7 +317,7 @@ class _Parser:
             return self.list_literal(token)
         if token.value == "{" and token.kind is Kind.SYMBOL:
             return self.map_literal(token)
-        self.fail(f"expected a value, found {_shown(token)}", token)
+        return self.fail(f"expected a value, found {_shown(token)}", token)
 
     def whole(self, token: Token) -> int:
         if len(token.value) > budgets.MAX_INT_BITS // 4:
@@ -366,7 +375,9 @@ class _Parser:
             if self.accept("."):
                 token = self.name("the name of a member")
                 if self.at("("):
-                    self.fail(f"`{token.value}(…)` is a method call; the language has only functions and filters", token)
+                    self.fail(
+                        f"`{token.value}(…)` is a method call; the language has only functions and filters", token
+                    )
                 key: Expr = nodes.Literal(token.offset, token.value)
             elif self.accept("["):
                 key = self.expression()

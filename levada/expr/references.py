@@ -22,14 +22,20 @@ CACHED_CHARS: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """Paths of variables, names of functions; `whole` when the paths cannot be known."""
+    """Paths of variables, names of functions and filters; `whole` when the paths cannot be known."""
 
     paths: frozenset[tuple[str, ...]] = frozenset()
     functions: frozenset[str] = frozenset()
     whole: bool = False
+    filters: frozenset[str] = frozenset()
 
     def __or__(self, other: References) -> References:
-        return References(self.paths | other.paths, self.functions | other.functions, self.whole or other.whole)
+        return References(
+            self.paths | other.paths,
+            self.functions | other.functions,
+            self.whole or other.whole,
+            self.filters | other.filters,
+        )
 
 
 NONE: Final = References()
@@ -53,12 +59,17 @@ def references(value: Any) -> References:
 
 
 def needs_io(value: Any) -> bool:
-    """Tell whether rendering `value` may call a function that another service performs.
+    """Tell whether rendering `value` may call something that must run on a worker.
 
-    A template that renders other templates may call anything, so it counts as one that does.
+    That is a function that another service performs, or a `heavy` filter. A template that renders other templates may call
+    anything, so it counts as one that does.
     """
     found = references(value)
-    return any(name in _RENDERING or registry.FUNCTIONS[name].io for name in found.functions if name in registry.FUNCTIONS)
+    if any(registry.FILTERS[name].heavy for name in found.filters if name in registry.FILTERS):
+        return True
+    return any(
+        name in _RENDERING or registry.FUNCTIONS[name].io for name in found.functions if name in registry.FUNCTIONS
+    )
 
 
 _RENDERING: Final = frozenset({"render", "renderOnce"})
@@ -67,7 +78,7 @@ _RENDERING: Final = frozenset({"render", "renderOnce"})
 def _read(source: str) -> References:
     reader = _Reader()
     reader.body(parse(source), frozenset())
-    return References(frozenset(reader.paths), frozenset(reader.functions), reader.whole)
+    return References(frozenset(reader.paths), frozenset(reader.functions), reader.whole, frozenset(reader.filters))
 
 
 _cached = lru_cache(CACHE_SIZE)(_read)
@@ -79,6 +90,7 @@ class _Reader:
     def __init__(self) -> None:
         self.paths: set[tuple[str, ...]] = set()
         self.functions: set[str] = set()
+        self.filters: set[str] = set()
         self.macros: set[str] = set()
         self.whole = False
 
@@ -91,7 +103,7 @@ class _Reader:
 
     def node(self, node: nodes.Node, local: frozenset[str]) -> frozenset[str]:
         match node:
-            case nodes.Text():
+            case nodes.Text() | nodes.Raw():
                 pass
             case nodes.Print():
                 self.expression(node.value, local)
@@ -129,6 +141,8 @@ class _Reader:
                     self.paths.add(tuple(str(name) for name in expr.names))
             elif isinstance(expr, nodes.Call):
                 self.call(expr)
+            elif isinstance(expr, nodes.Filtered):
+                self.filters.add(expr.name)
             pending.extend(_children(expr))
 
     def call(self, call: nodes.Call) -> None:

@@ -50,6 +50,7 @@ class Entry:
     io: bool = False
     ambient: bool = False
     whole: bool = False
+    heavy: bool = False
     reads: Paths = ()
     taint: Taint = "derive"
     is_filter: bool = False
@@ -66,7 +67,9 @@ class Entry:
         """Refuse a call whose arguments do not fit. Raises ExpressionError without a position."""
         names = [parameter.name for parameter in self.parameters]
         if positional > len(names) and not self.variadic:
-            raise ExpressionError(f"`{self.name}` takes at most {len(names)} arguments, {positional} given: {self.signature}")
+            raise ExpressionError(
+                f"`{self.name}` takes at most {len(names)} arguments, {positional} given: {self.signature}"
+            )
         for name in named:
             if name not in names:
                 raise ExpressionError(f"`{self.name}` has no argument `{name}`: {self.signature}")
@@ -94,12 +97,12 @@ def function(
     return register
 
 
-def filter_(*names: str, taint: Taint = "derive") -> Registrar:
+def filter_(*names: str, taint: Taint = "derive", heavy: bool = False) -> Registrar:
     """Register a filter under one or more names; its first argument is the filtered value."""
 
     def register(call: Callable[..., Any]) -> Callable[..., Any]:
         for name in names:
-            _add(FILTERS, _entry(name, call, skip=1, taint=taint, is_filter=True))
+            _add(FILTERS, _entry(name, call, skip=1, taint=taint, heavy=heavy, is_filter=True))
         return call
 
     return register

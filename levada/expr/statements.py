@@ -115,6 +115,8 @@ class _Statements:
             case nodes.Text():
                 value = node.value
                 return lambda frame, out: written(frame, out, value)
+            case nodes.Raw():
+                return self.raw(node)
             case nodes.Print():
                 return self.print(node)
             case nodes.Set():
@@ -131,6 +133,14 @@ class _Statements:
                 return lambda frame, out: out.append(blocks[block](frame))
             case nodes.Macro():
                 return None
+
+    def raw(self, node: nodes.Raw) -> Write:
+        value = node.value
+
+        def write(frame: Frame, out: list[str]) -> None:
+            written(frame, out, f"{{% raw %}}{value}{{% endraw %}}" if frame.keeps_raw else value)
+
+        return write
 
     def print(self, node: nodes.Print) -> Write:
         evaluate, offset, compiler = self.compiler.expression(node.value), node.value.offset, self.compiler

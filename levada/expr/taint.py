@@ -52,9 +52,15 @@ def _holds_secret(root: Any) -> bool:
 
 
 def derive(result: Any, sources: Iterable[Any]) -> Any:
-    """Return `result`, marked as secret when it is a text and one of `sources` is tainted."""
-    if type(result) is str and any(is_tainted(source) for source in sources):
-        return Secret(result)
+    """Return `result` with the mark of what it was made from.
+
+    A text is secret when one of `sources` is tainted. Data is secret throughout when it was made from a secret text (think of
+    `fromJson(secret('x'))`); made from other data, its items carry their own marks.
+    """
+    if type(result) is str:
+        return Secret(result) if any(is_tainted(source) for source in sources) else result
+    if isinstance(result, list | dict) and any(type(source) is Secret for source in sources):
+        return conceal(result)
     return result
 
 

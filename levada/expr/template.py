@@ -171,5 +171,3 @@ def _single(body: nodes.Body) -> tuple[str, nodes.Expr, str] | None:
 
 
 _cached = lru_cache(CACHE_SIZE)(Template)
-
-

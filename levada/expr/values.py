@@ -101,6 +101,10 @@ def is_number(value: Any) -> bool:
     return kind is int or kind is float or (isinstance(value, int | float | Decimal) and kind is not bool)
 
 
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
 def truth(value: Any, where: str) -> bool:
     """Return the truth of a value inside the language: any text that is not empty is true, even 'false'.
 
@@ -112,7 +116,7 @@ def truth(value: Any, where: str) -> bool:
     if isinstance(value, str):
         return value != ""
     if is_number(value):
-        return not (value == 0 or value != value)
+        return value != 0 and not _is_nan(value)
     if value is None:
         raise ExpressionError(f"null is neither true nor false in {where}; write `?? false`")
     raise ExpressionError(f"a {type_name(value)} is neither true nor false in {where}; compare it, or use `is empty`")
@@ -136,7 +140,12 @@ def equals(a: Any, b: Any, frame: Frame) -> bool:
         return len(a) == len(b) and all(_equal_items(x, y, frame) for x, y in zip(a, b, strict=True))
     if isinstance(a, datetime) and isinstance(b, datetime):
         return instants.aware(a) == instants.aware(b)
-    if isinstance(a, bool | str | list | Mapping) or isinstance(b, bool | str | list | Mapping) or a is None or b is None:
+    if (
+        isinstance(a, bool | str | list | Mapping)
+        or isinstance(b, bool | str | list | Mapping)
+        or a is None
+        or b is None
+    ):
         return False
     return bool(a == b)
 
@@ -154,7 +163,7 @@ def _equal_items(a: Any, b: Any, frame: Frame) -> bool:
 def order(a: Any, b: Any) -> int | None:
     """Return -1, 0 or 1 for two values that have an order, None when one of them is null or not a number."""
     if is_number(a) and is_number(b):
-        return (a > b) - (a < b) if a == a and b == b else None
+        return None if _is_nan(a) or _is_nan(b) else (a > b) - (a < b)
     if isinstance(a, str) and isinstance(b, str):
         return (a > b) - (a < b)
     if a is None or b is None:
@@ -233,7 +242,7 @@ def subtract(a: Any, b: Any, frame: Frame) -> Any:
     return calculate("-", a, b)
 
 
-def calculate(operator: str, a: Any, b: Any) -> Number:
+def calculate(operator: str, a: Any, b: Any) -> Any:
     """Apply one of `+ - * / %` to two numbers. Raises ExpressionError for other values and for division by zero."""
     if not is_number(a) or not is_number(b):
         raise ExpressionError(f"`{operator}` needs two numbers, not a {type_name(a)} and a {type_name(b)}")
@@ -245,13 +254,13 @@ def calculate(operator: str, a: Any, b: Any) -> Number:
     if operator == "*" and whole:
         budgets.check_bits(a.bit_length() + b.bit_length())
     if operator == "/":
-        return _quotient(a, b) if whole else a / b  # type: ignore[no-any-return]
+        return _quotient(a, b) if whole else a / b
     if operator == "%":
         return a - _quotient(a, b) * b if whole else _remainder(a, b)
     result = a + b if operator == "+" else a - b if operator == "-" else a * b
     if whole:
         budgets.check_bits(result.bit_length())
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _quotient(a: int, b: int) -> int:
@@ -291,4 +300,3 @@ def items_of(value: Any, what: str) -> list[Any]:
     if isinstance(value, tuple | set | frozenset):
         return list(value)
     raise ExpressionError(f"{what} must be a list, not a {type_name(value)}")
-

@@ -45,7 +45,7 @@ def length(value: Any) -> int:
     raise ExpressionError(f"`length` counts a list, map or text, not a {values.type_name(value)}")
 
 
-@filter_("keys")
+@filter_("keys", taint="keep")
 def keys(value: Any) -> list[Any] | None:
     """The keys of a map, or the positions of a list."""
     if value is None:
@@ -55,7 +55,7 @@ def keys(value: Any) -> list[Any] | None:
     return list(range(len(values.items_of(value, "the value of `keys`"))))
 
 
-@filter_("values")
+@filter_("values", taint="keep")
 def values_of(value: Any) -> list[Any] | None:
     """The values of a map."""
     if value is None:
@@ -88,20 +88,21 @@ def join(frame: Frame, value: Any, separator: Any = "") -> str | None:
     return between.join(parts)
 
 
-@filter_("merge")
+@filter_("merge", taint="keep")
 def merge(frame: Frame, value: Any, items: Any) -> Any:
     """Two lists one after the other, or two maps of which the second wins."""
     if value is None or items is None:
         return value if items is None else items
-    frame.charge((len(value) + len(items)) // budgets.VALUES_PER_STEP if hasattr(value, "__len__") else 0)
     if isinstance(value, Mapping) and isinstance(items, Mapping):
         budgets.check_items(len(value) + len(items))
+        frame.charge((len(value) + len(items)) // budgets.VALUES_PER_STEP)
         return {**value, **items}
     if isinstance(value, Mapping):
         raise ExpressionError(f"`merge` joins a map with a map, not with a {values.type_name(items)}")
     left = values.items_of(value, "the value of `merge`")
     right = list(items.values()) if isinstance(items, Mapping) else values.items_of(items, "the argument of `merge`")
     budgets.check_items(len(left) + len(right))
+    frame.charge((len(left) + len(right)) // budgets.VALUES_PER_STEP)
     return [*left, *right]
 
 
@@ -133,25 +134,25 @@ def _sorted(frame: Frame, value: Any, *, descending: bool) -> list[Any] | None:
     return sorted(items, key=cmp_to_key(compare), reverse=descending)
 
 
-@filter_("sort")
+@filter_("sort", taint="keep")
 def sort(frame: Frame, value: Any) -> list[Any] | None:
     """The items in ascending order."""
     return _sorted(frame, value, descending=False)
 
 
-@filter_("rsort")
+@filter_("rsort", taint="keep")
 def rsort(frame: Frame, value: Any) -> list[Any] | None:
     """The items in descending order."""
     return _sorted(frame, value, descending=True)
 
 
-@filter_("reverse")
+@filter_("reverse", taint="keep")
 def reverse(value: Any) -> list[Any] | None:
     """The items from the last to the first."""
     return None if value is None else values.items_of(value, "the value of `reverse`")[::-1]
 
 
-@filter_("chunk")
+@filter_("chunk", taint="keep")
 def chunk(value: Any, size: Any) -> list[list[Any]] | None:
     """The items in lists of `size`."""
     if value is None:
@@ -162,7 +163,7 @@ def chunk(value: Any, size: Any) -> list[list[Any]] | None:
     return [items[at : at + by] for at in range(0, len(items), by)]
 
 
-@filter_("distinct")
+@filter_("distinct", taint="keep")
 def distinct(frame: Frame, value: Any) -> list[Any] | None:
     """The items without repetitions."""
     if value is None:
@@ -175,21 +176,15 @@ def distinct(frame: Frame, value: Any) -> list[Any] | None:
     return list(found.values())
 
 
-@filter_("flatten")
+@filter_("flatten", taint="keep")
 def flatten(frame: Frame, value: Any) -> list[Any] | None:
-    """The items of nested lists in one list; of maps their values."""
+    """The items of the lists inside the list, in one list."""
     if value is None:
         return None
     flat: list[Any] = []
-    pending = [iter(values.items_of(value, "the value of `flatten`"))]
-    while pending:
-        for item in pending[-1]:
-            frame.charge(1)
-            if isinstance(item, list | tuple):
-                pending.append(iter(item))
-                budgets.check_depth(len(pending))
-                break
-            flat.append(item)
-        else:
-            pending.pop()
+    for item in values.items_of(value, "the value of `flatten`"):
+        more = item if isinstance(item, list | tuple) else [item]
+        budgets.check_items(len(flat) + len(more))
+        frame.charge(1 + len(more) // budgets.VALUES_PER_STEP)
+        flat.extend(more)
     return flat

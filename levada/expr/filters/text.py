@@ -12,6 +12,7 @@ from levada.expr import budgets, patterns, values
 from levada.expr.errors import ExpressionError
 from levada.expr.frame import Frame
 from levada.expr.registry import filter_
+from levada.expr.taint import derive
 
 
 def _text(value: Any) -> str:
@@ -98,21 +99,33 @@ def slugify(value: Any) -> str | None:
 
 
 @filter_("replace")
-def replace(value: Any, replace_pairs: Any, regexp: Any = False) -> str | None:
+def replace(frame: Frame, value: Any, replace_pairs: Any, regexp: Any = False) -> Any:
     """Each key of the map replaced by its value; with `regexp=true` keys are regular expressions and `$1` a group."""
-    if value is None:
-        return None
-    text = _text(value)
     if not isinstance(replace_pairs, Mapping):
         raise ExpressionError("`replace` takes a map of what to replace by what: replace({'a': 'b'})")
-    for key, new in replace_pairs.items():
-        old, new = _text(key), "" if new is None else _text(new)
+    pairs = [(_text(key), "" if new is None else _text(new)) for key, new in replace_pairs.items()]
+    return _replaced(frame, value, pairs, regexp=regexp is True)
+
+
+def _replaced(frame: Frame, value: Any, pairs: list[tuple[str, str]], *, regexp: bool) -> Any:
+    """Replace in a text, or in every text inside a map or list."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping | list | tuple):
+        frame.charge(1 + len(value) // budgets.VALUES_PER_STEP)
+        with frame.deeper():
+            if isinstance(value, Mapping):
+                return {key: _replaced(frame, item, pairs, regexp=regexp) for key, item in value.items()}
+            return [_replaced(frame, item, pairs, regexp=regexp) for item in value]
+    text = _text(value)
+    for old, new in pairs:
         if regexp:
             text = patterns.replace(text, old, new)
         elif old:
             budgets.check_text(len(text) + text.count(old) * (len(new) - len(old)))
             text = text.replace(old, new)
-    return text
+    frame.charge(len(text) // budgets.CHARS_PER_STEP)
+    return derive(text, (value,))
 
 
 @filter_("split")
@@ -270,4 +283,6 @@ def regex_replace(value: Any, regex: Any, replacement: Any) -> str | None:
 @filter_("regexExtract")
 def regex_extract(value: Any, regex: Any, group: Any = 0) -> str | None:
     """The first match of the regular expression, or one group of it; null where there is none."""
-    return None if value is None else patterns.extract(_text(value), _text(regex), values.whole_number(group, "`group`"))
+    return (
+        None if value is None else patterns.extract(_text(value), _text(regex), values.whole_number(group, "`group`"))
+    )

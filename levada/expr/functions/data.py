@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from levada.expr import json_text, operations, values
+from levada.expr import ion as ion_text
+from levada.expr import json_text, operations, values, yaml_text
 from levada.expr.errors import ExpressionError
 from levada.expr.frame import Frame
 from levada.expr.registry import function
@@ -57,3 +58,19 @@ def maximum(*values: Any) -> Any:
 def minimum(*values: Any) -> Any:
     """The least of the arguments, or of one list."""
     return _extreme(values, -1, "min")
+
+
+@function("yaml")
+def yaml(frame: Frame, yaml: Any) -> Any:
+    """The value that a YAML text holds."""
+    return None if yaml is None else yaml_text.load(values.plain_text(yaml, "`yaml`"), frame)
+
+
+@function("fromIon")
+def from_ion(frame: Frame, ion: Any, allRows: Any = False) -> Any:
+    """The first value of an Ion text, or with `allRows=true` the list of all of them."""
+    if ion is None:
+        return None
+    rows = ion_text.load(values.plain_text(ion, "`ion`"), None if allRows is True else 1)
+    json_text.measure(rows, frame)
+    return rows if allRows is True else (rows[0] if rows else None)

@@ -21,11 +21,15 @@ _TABLE: Final[tuple[tuple[str, str, str, Taint], ...]] = (
         "The answer to an HTTP request, read by its content type.",
         "keep",
     ),
-    ("subflow", "namespace, flowId, inputs=null, ...", "Runs a flow and gives its outputs.", "keep"),
+    (
+        "subflow",
+        "namespace, id, inputs=null, revision=null, labels=null, timeout=null",
+        "Runs a flow and waits for it: its id, state, outputs and labels.",
+        "keep",
+    ),
     ("errorLogs", "", "The error logs of this execution.", "keep"),
     ("appLink", "appId=null, baseUrl=null, ...", "The address of an app.", "keep"),
     ("assets", "...", "Assets that fit the arguments.", "keep"),
-    ("env", "name, default=null", "An environment variable that the server exposes.", "keep"),
 )
 
 for _name, _signature, _doc, _taint in _TABLE:
