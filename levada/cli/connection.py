@@ -119,7 +119,7 @@ def candidates(data_dir: Path | None) -> list[str]:
     folder = data_dir if data_dir is not None else Path(".levada")
     host, port = os.environ.get("LEVADA_HOST", "127.0.0.1"), os.environ.get("LEVADA_PORT", "8080")
     recorded = recorded_address(folder)
-    places = ([recorded] if recorded else []) + [f"http://{_reachable(host)}:{port}"]
+    places = ([recorded] if recorded else []) + [f"http://{reachable(host)}:{port}"]
     return list(dict.fromkeys(places))
 
 
@@ -149,7 +149,7 @@ def checked_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
     """Return the host to call for a host to bind to: a wildcard is reached over loopback."""
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from levada.cli.failures import BadUsage
-
 from levada.model.flow import Flow
 
 if TYPE_CHECKING:

@@ -37,7 +37,11 @@ def eval_(
     task_run: str | None,
     output: str,
 ) -> None:
-    """Evaluate an expression such as '{{ inputs.name | upper }}', offline or with an execution's data."""
+    """Evaluate an expression.
+
+    EXPRESSION is a template such as '{{ inputs.name | upper }}'. It is evaluated here with the given variables, or by
+    the server with what an execution knows.
+    """
     if execution is not None:
         if variables or file:
             raise BadUsage("--execution brings its own variables; leave out --var and --vars")

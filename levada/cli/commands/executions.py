@@ -45,7 +45,7 @@ def list_(
     output: str,
 ) -> None:
     """List executions, newest first."""
-    query = {"namespace": namespace, "flowId": flow_id, "state": [state.upper() for state in states]}
+    query: dict[str, Any] = {"namespace": namespace, "flowId": flow_id, "state": [state.upper() for state in states]}
     query |= {"labels": list(labels), "size": limit, "page": page, "sort": "state.startDate:desc"}
     found = talk(wanted, lambda client: client.get("executions/search", **query))
     if output == "json":

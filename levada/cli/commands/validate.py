@@ -18,7 +18,11 @@ from levada.cli.failures import Silent
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @output_option
 def validate(paths: tuple[Path, ...], strict: bool, output: str) -> None:
-    """Check flow files and folders; prints FILE:LINE:COLUMN: MESSAGE and exits 1 when something is wrong."""
+    """Check flow files without a server.
+
+    Prints FILE:LINE:COLUMN: MESSAGE for each problem and exits with 1 when there is one. Folders are searched for
+    .yml and .yaml files; a file may hold several flows, divided by lines of `---`.
+    """
     checked = sources.check_all(sources.read(paths))
     found = [problem for one in checked for problem in [*one.problems, *one.warnings]]
     errors = [one for one in found if strict or not one.warning]

@@ -1,0 +1,39 @@
+"""`levada dev` and `levada standalone`: everything in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from levada.cli.settings import load, server_settings
+
+
+@click.command()
+@server_settings
+@click.option("--prune", is_flag=True, help="Delete flows from the server when they leave the folder.")
+def dev(
+    host: str | None, port: str | None, data_dir: str | None, flows: str | None, config: Path | None, prune: bool
+) -> None:
+    """Run everything for development, with a folder of flows kept live.
+
+    On a loopback address nobody has to sign in, also where an account is configured.
+    """
+    from levada.cli.standalone import is_private, run_loop, serve
+
+    options = {"host": host, "port": port, "data_dir": data_dir, "flows": flows}
+    loaded = load(options, file=config)
+    if is_private(loaded.config):
+        loaded = load({**options, "auth.mode": "none"}, file=config)
+    run_loop(serve(loaded, prune=prune))
+
+
+@click.command()
+@server_settings
+def standalone(
+    host: str | None, port: str | None, data_dir: str | None, flows: str | None, config: Path | None
+) -> None:
+    """Run all services in one process."""
+    from levada.cli.standalone import run_loop, serve
+
+    run_loop(serve(load({"host": host, "port": port, "data_dir": data_dir, "flows": flows}, file=config)))
