@@ -24,7 +24,7 @@ from levada.expr.values import concat, text, truth
 Evaluate = Callable[[Frame], Any]
 MacroCall = Callable[[Frame, list[Any], dict[str, Any]], Any]
 
-# What Python raises when a filter meets a value that nobody thought of; it becomes an error with a position.
+# What Python raises when a filter meets a value that nobody thought of.
 UNFIT: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -42,7 +42,8 @@ class Compiler:
         """Return the closure of an expression. Raises ExpressionError for unknown names and wrong arguments."""
         match node:
             case nodes.Literal():
-                return _constant(node.value)
+                value = node.value
+                return lambda frame: value
             case nodes.Path():
                 return self.path(node)
             case nodes.Member():
@@ -73,8 +74,6 @@ class Compiler:
         """Return a closure that gives UNDEFINED where `expression` would raise UndefinedVariable."""
         if isinstance(node, nodes.Path):
             return self.soft_path(node)
-        if isinstance(node, nodes.Literal):
-            return _constant(node.value)
         strict = self.expression(node)
 
         def read(frame: Frame) -> Any:
@@ -395,7 +394,3 @@ class Compiler:
             return made
 
         return self.guard(evaluate, node.offset)
-
-
-def _constant(value: Any) -> Evaluate:
-    return lambda frame: value

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from levada.expr import nodes, registry
 from levada.expr.nodes import Body, Expr
-from levada.expr.parser import parse
+from levada.expr.template_parser import parse
 
 CACHE_SIZE: Final = 4096
 CACHED_CHARS: Final = 16_384

@@ -16,8 +16,8 @@ from levada.expr.compiler import Evaluate
 from levada.expr.errors import BudgetExceeded, ExpressionError
 from levada.expr.frame import Frame
 from levada.expr.host import Host
-from levada.expr.parser import parse
 from levada.expr.taint import derive
+from levada.expr.template_parser import parse
 from levada.expr.values import text
 
 CACHE_SIZE: Final = 4096

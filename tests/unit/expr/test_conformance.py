@@ -129,7 +129,7 @@ def test_a_template_gives_what_kestra_gives(case: dict[str, Any]) -> None:
     mode = case.get("mode") or "text"
     source = _value(case["expression"], world)
     for name, text in (case.get("let") or {}).items():
-        source = source.replace("${%s}" % name, expr.render(text, variables, world))
+        source = source.replace("${" + name + "}", expr.render(text, variables, world))
     if (case.get("config") or {}).get("recursive_rendering"):
         source = "{{ render(source_) }}"
         variables["source_"] = case["expression"]
