@@ -14,7 +14,7 @@ import msgspec
 
 from levada.model.commands import Command
 from levada.model.effects import ArmTimer
-from levada.model.errors import Defect, Transient
+from levada.model.errors import Defect, Transient, UserError
 from levada.model.events import Event
 from levada.model.execution import Execution, ExecutionHead
 from levada.model.jobs import Job, LogEntry, MetricEntry
@@ -163,6 +163,14 @@ class FlowRow(msgspec.Struct, frozen=True, kw_only=True):
     draft: bool = False
     labels: dict[str, str] = {}
     description: str | None = None
+
+
+class Exists(UserError):
+    """It exists already."""
+
+
+class Missing(UserError):
+    """It does not exist."""
 
 
 class FlowStore(Protocol):

@@ -15,13 +15,14 @@ from typing import Any
 
 import asyncpg
 
-from levada.database import Connection, Database, Statements
+from levada.database import Connection, Database, Statements, touched
 from levada.model.commands import AdmitExecution
 from levada.model.errors import Defect
 from levada.model.execution import Execution
 from levada.store import encoding
 from levada.store.port import Commit, DueTimer, Fenced, OutEntry, Ownership, SequenceConflict
 from levada.store.postgres import columns
+from levada.store.postgres.logs import LOGS, METRICS
 from levada.store.postgres.slots import SlotBook
 
 SQL = Statements(Path(__file__).parent / "sql" / "executions")
@@ -96,9 +97,9 @@ class PostgresExecutionStore:
             await self._write_executions(connection, rows)
             for name in PLAIN:
                 await _run(connection, name, getattr(rows, name))
-            await _run(connection, "insert_logs", columns.logs(batch.logs))
-            await _run(connection, "insert_metrics", columns.metrics(batch.metrics))
             await _run(connection, "insert_dead_letters", columns.dead_letters(batch))
+            await _run(connection, "insert", columns.logs(batch.logs), LOGS)
+            await _run(connection, "insert", columns.metrics(batch.metrics), METRICS)
             admitted = await SlotBook(connection).apply(batch.slots) if batch.slots else []
             await self._write_out(connection, batch, admitted, out_next)
         return admitted
@@ -149,12 +150,12 @@ class PostgresExecutionStore:
             await connection.execute(SQL["insert_out"], *columns.turned(rows), self._now_us())
 
 
-async def _run(connection: Connection, name: str, rows: Sequence[Any]) -> int:
+async def _run(connection: Connection, name: str, rows: Sequence[Any], statements: Statements = SQL) -> int:
     """Run a statement over rows, if there are any; return how many it touched."""
     if not rows:
         return 0
     try:
-        status = await connection.execute(SQL[name], *columns.turned(rows))
+        status = await connection.execute(statements[name], *columns.turned(rows))
     except asyncpg.DataError as error:
         raise Defect(f"{name}: a value does not fit its column: {error}") from error
-    return int(status.rpartition(" ")[2])
+    return touched(status)

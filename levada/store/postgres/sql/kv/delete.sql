@@ -1,0 +1,1 @@
+DELETE FROM kv WHERE tenant = $1 AND namespace = $2 AND key = $3

@@ -1,0 +1,1 @@
+DELETE FROM execution_event WHERE execution_id = ANY ($1::text[])

@@ -1,0 +1,1 @@
+DELETE FROM execution WHERE id = ANY ($1::text[])

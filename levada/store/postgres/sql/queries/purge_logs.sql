@@ -1,0 +1,1 @@
+DELETE FROM log WHERE execution_id = ANY ($1::text[])
