@@ -101,6 +101,7 @@ class Control(Protocol):
     | `triggers.toggle` | `namespace`, `flowId`, `triggerId`, `enabled` | None; UserError when there is no such trigger |
     | `storage.purge` | `namespace`, `flowId`, `startUs`, `endUs`, `dryRun` | {scannedCount, purgedCount, deletedFilesCount}; files without an execution |
     | `namespaces.list` | none | [name]: every namespace that has flows, keys or files |
+    | `text.encrypt` | `text` | {type, value}, as SECRET values are stored; UserError without an encryption key |
     | `kv.purge` | `namespaces` [name], `keyPattern` (glob), `expiredOnly` | {count} |
     """
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
+from levada.expr import ion
+from levada.expr.errors import ExpressionError
 from levada.model.errors import UserError
-from levada.sdk import ion
 
 EXTENSION: Final = ".jsonl"
 #: A single line longer than this is refused: it is no line, but a file of another kind.
@@ -86,8 +87,11 @@ def _row(line: bytes, number: int, where: str) -> Any:
     except msgspec.DecodeError:
         pass  # then it may be Ion
     try:
-        return ion.parse(line.decode())
-    except (ion.BadIon, UnicodeDecodeError) as error:
+        values = ion.load(line.decode())
+    except (ExpressionError, UnicodeDecodeError) as error:
         raise BadRow(
             f"line {number} of {where} is neither JSON nor Ion ({error}); rows are one value per line"
         ) from error
+    if len(values) != 1:
+        raise BadRow(f"line {number} of {where} holds {len(values)} values; rows are one value per line")
+    return values[0]

@@ -1,7 +1,11 @@
-"""Tasks that show values, `core.debug.*`: declarations of what the executor evaluates."""
+"""Tasks that show values, `core.debug.*`: the executor evaluates them; `run` serves inside a WorkingDirectory."""
 
 from levada.plugins.core.vocabulary import Level
-from levada.sdk import InlineTask
+from levada.sdk import InlineTask, Outputs, RunContext
+
+
+class ReturnOutputs(Outputs):
+    value: str | None = None
 
 
 class Return(InlineTask):
@@ -11,6 +15,13 @@ class Return(InlineTask):
     ALIASES = ("io.kestra.core.tasks.debugs.Return",)
 
     format: str | None = None
+
+    async def run(self, ctx: RunContext) -> ReturnOutputs:
+        """Logs the value at DEBUG as well."""
+        ctx.log("DEBUG", self.format or "")
+        ctx.counter("length", len(self.format or ""))
+        ctx.timer("duration", 0)
+        return ReturnOutputs(value=self.format)
 
 
 class Echo(InlineTask):
@@ -22,6 +33,10 @@ class Echo(InlineTask):
 
     format: str | None = None
     level: Level = "INFO"
+
+    async def run(self, ctx: RunContext) -> None:
+        """Writes one log line."""
+        ctx.log(self.level, self.format or "")
 
 
 TASKS = [Return, Echo]

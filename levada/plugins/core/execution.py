@@ -1,11 +1,16 @@
-"""`core.execution.*`: what a task may do to its own execution (evaluated by the executor) and to others (through `control`)."""
+"""`core.execution.*`: what a task may do to its own execution, and to others.
+
+The executor evaluates the former (Fail and Assert have a `run` for use inside a WorkingDirectory); the latter go through
+`ctx.control`, with the rights of the flow's namespace.
+"""
 
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from levada.plugins.core.vocabulary import StateName
-from levada.sdk import InlineTask, Outputs, Part, Task
+from levada import expr
+from levada.plugins.core.vocabulary import StateName, moment_us
+from levada.sdk import InlineTask, Outputs, Part, RunContext, Task, TaskFailed
 
 
 class Fail(InlineTask):
@@ -17,6 +22,11 @@ class Fail(InlineTask):
     condition: str | None = None
     error_message: str = "Task failure"
 
+    async def run(self, ctx: RunContext) -> None:
+        """Raises TaskFailed, which is its purpose."""
+        if self.condition is None or expr.truthy(self.condition):
+            raise TaskFailed(self.error_message)
+
 
 class Assert(InlineTask):
     """Fails unless every condition is true."""
@@ -25,6 +35,17 @@ class Assert(InlineTask):
 
     conditions: list[str]
     error_message: str | None = None
+
+    async def run(self, ctx: RunContext) -> None:
+        """Raises TaskFailed when a condition does not hold."""
+        failed = [number for number, held in enumerate(self.conditions, 1) if not expr.truthy(held)]
+        ctx.counter("failed", len(failed))
+        ctx.counter("success", len(self.conditions) - len(failed))
+        for number in failed:
+            ctx.log("ERROR", f"Assertion failed: condition {number}")
+        if failed:
+            plural = "s" if len(failed) > 1 else ""
+            raise TaskFailed(self.error_message or f"{len(failed)} assertion{plural} failed")
 
 
 class Exit(InlineTask):
@@ -69,8 +90,8 @@ class FlowReference(Part, frozen=True):
 
 class FlowCount(Outputs):
     namespace: str
-    flow_id: str
     count: int
+    flow_id: str | None = None
 
 
 class CountOutputs(Outputs):
@@ -93,6 +114,25 @@ class Count(Task):
     namespaces: list[str] | None = None
     states: list[StateName] | None = None
 
+    async def run(self, ctx: RunContext) -> CountOutputs:
+        """The expression reads `count`. Raises TaskFailed unless either flows or namespaces are named."""
+        if bool(self.flows) == bool(self.namespaces):
+            raise TaskFailed("say whose executions to count: either `flows` or `namespaces` is needed")
+        arguments = {
+            "flows": [{"namespace": flow.namespace, "flowId": flow.flow_id} for flow in self.flows or []] or None,
+            "namespaces": self.namespaces,
+            "states": self.states,
+            "startUs": moment_us("startDate", self.start_date),
+            "endUs": moment_us("endDate", self.end_date),
+        }
+        answer = await ctx.control.call("executions.count", arguments)
+        results = [
+            FlowCount(namespace=entry["namespace"], flow_id=entry.get("flowId"), count=entry["count"])
+            for entry in answer
+            if expr.truthy(await ctx.render(self.expression, {"count": entry["count"]}))
+        ]
+        return CountOutputs(results=results, total=sum(result.count for result in results))
+
 
 class Resume(Task):
     """Resumes a paused execution."""
@@ -104,6 +144,19 @@ class Resume(Task):
     namespace: str | None = None
     flow_id: str | None = None
     inputs: dict[str, Any] | None = None
+
+    async def run(self, ctx: RunContext) -> None:
+        """Raises TaskFailed without `executionId` and UserError when that execution is not paused."""
+        if not self.execution_id:
+            raise TaskFailed("property `executionId` is required: which execution shall be resumed?")
+        await ctx.control.call("executions.resume", {"executionId": self.execution_id, "inputs": self.inputs or {}})
+
+
+class PurgeOutputs(Outputs):
+    executions_count: int
+    logs_count: int
+    metrics_count: int
+    storages_count: int
 
 
 class PurgeExecutions(Task):
@@ -122,6 +175,28 @@ class PurgeExecutions(Task):
     purge_metric: bool = True
     purge_storage: bool = True
     batch_size: Annotated[int, msgspec.Meta(ge=1)] = 100
+
+    async def run(self, ctx: RunContext) -> PurgeOutputs:
+        """Executions that still run stay. Raises UserError when a date is none."""
+        arguments = {
+            "namespace": self.namespace,
+            "flowId": self.flow_id,
+            "states": self.states,
+            "startUs": moment_us("startDate", self.start_date),
+            "endUs": moment_us("endDate", self.end_date),
+            "purgeExecution": self.purge_execution,
+            "purgeLog": self.purge_log,
+            "purgeMetric": self.purge_metric,
+            "purgeStorage": self.purge_storage,
+            "batchSize": self.batch_size,
+        }
+        answer = await ctx.control.call("executions.purge", arguments)
+        return PurgeOutputs(
+            executions_count=answer["executionsCount"],
+            logs_count=answer["logsCount"],
+            metrics_count=answer["metricsCount"],
+            storages_count=answer["storagesCount"],
+        )
 
 
 TASKS = [Fail, Assert, Exit, Labels, SetVariables, UnsetVariables, Count, Resume, PurgeExecutions]

@@ -1,15 +1,16 @@
 """Control structures, `core.flow.*`: the declarations of what the engine's flowables read.
 
-Branches of tasks are not properties; each class names them. Nothing here runs: the meaning is in levada/engine/flowables.
+Branches of tasks are not properties; each class names them. The meaning is in levada/engine/flowables.
 """
 
+import asyncio
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
 from levada.plugins.core.vocabulary import LabelsProperty, NamespaceFilesProperty, NonEmpty
-from levada.sdk import FlowableTask, InlineTask, Part
+from levada.sdk import FlowableTask, InlineTask, Part, RunContext
 
 #: How many children may run at a time; 0 means no limit.
 Limit = Annotated[int, msgspec.Meta(ge=0)]
@@ -250,6 +251,10 @@ class Sleep(InlineTask):
     TYPE = "core.flow.Sleep"
 
     duration: timedelta
+
+    async def run(self, ctx: RunContext) -> None:
+        """Serves inside a WorkingDirectory, where the worker is held anyway."""
+        await asyncio.sleep(self.duration.total_seconds())
 
 
 TASKS = [
