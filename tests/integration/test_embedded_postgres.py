@@ -220,6 +220,17 @@ async def test_a_postmaster_that_dies_is_started_again_with_all_that_was_committ
     assert len(exits) == 1
 
 
+async def test_a_strangers_sigterm_does_not_leave_a_server_that_refuses_everybody(tmp_path: Path) -> None:
+    async with EmbeddedPostgres(tmp_path / "data") as server:
+        client = await asyncpg.connect(server.dsn)  # a polite stop would wait for it for ever
+        before = server.pid
+        assert before is not None
+        os.kill(before, signal.SIGTERM)
+        await eventually(lambda: _changed(server, before))
+        assert await eventually(lambda: query(server.dsn, "SELECT 1")) == 1
+        client.terminate()
+
+
 async def _changed(server: EmbeddedPostgres, before: int) -> None:
     if server.pid in (None, before):
         raise AssertionError("still the old one")

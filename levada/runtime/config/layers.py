@@ -28,8 +28,10 @@ PREFIX = "LEVADA_"
 DEFAULT_FILE = Path("levada.yml")
 DEFAULT = "default"
 
-NOT_SETTINGS = frozenset({"LEVADA_CONFIG", "LEVADA_URL", "LEVADA_TENANT", "LEVADA_CONFORMANCE_DIR", "LEVADA_CHAOS"})
-"""Variables of this prefix that are read elsewhere: the file's name, the server that the command line calls, tests."""
+NOT_SETTINGS = frozenset(
+    {"LEVADA_CONFIG", "LEVADA_URL", "LEVADA_TENANT", "LEVADA_FAILPOINTS", "LEVADA_CONFORMANCE_DIR", "LEVADA_CHAOS"}
+)
+"""Variables of this prefix that are read elsewhere: the file's name, the server that the command line calls, what tests use."""
 
 FROM_KUBERNETES = re.compile(
     r"LEVADA_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"

@@ -40,6 +40,7 @@ START_TIMEOUT_S = 300.0
 """Longest wait for a server that says it is starting: recovery after a crash replays its log first."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 10.0
+LOOK_EVERY_S = 2.0
 HEALTHY_AFTER_S = 60.0
 """A server that ran this long starts a new series of restarts."""
 
@@ -231,7 +232,7 @@ class EmbeddedPostgres:
         pause_s, started = FIRST_PAUSE_S, loop.time()
         while True:
             if self._server is not None:
-                code = await self._server.wait()
+                code = await self._death_of(self._server)
                 self._dismiss_guard()
                 log.error("PostgreSQL died with exit code %d; starting it again (its log: %s)", code, self._home.log)
                 if self._on_exit is not None:
@@ -246,6 +247,18 @@ class EmbeddedPostgres:
             except (EmbeddedPostgresError, OSError) as error:
                 log.error("PostgreSQL did not start again, next try in %.1f s: %s", pause_s, error)
                 await self._end_server()
+
+    async def _death_of(self, server: Child) -> int:
+        """Wait for the server's end and return its exit code.
+
+        A stranger's SIGTERM makes Postgres wait for its clients, which never leave, and refuse new ones: neither dead nor
+        of use. Such a server is made to end, so that a new one can take its place.
+        """
+        while not await server.ended_within(LOOK_EVERY_S):
+            if cluster.state(self._home, server.pid) == "stopping":
+                log.warning("somebody told PostgreSQL to stop; ending it so that it can be started again")
+                server.signal(signal.SIGINT)
+        return await server.wait()
 
     async def _end_server(self) -> None:
         """Fast stop, then immediate stop, then the kernel's."""
