@@ -62,13 +62,18 @@ class Client:
     ) -> None:
         await self._session.close()
 
-    async def alive(self) -> bool:
-        """Whether a Levada answers at the address, signed in or not. Never raises for an absent server."""
+    async def health(self) -> dict[str, Any] | None:
+        """Return what the server says of its health, up or not; None when no Levada answers. Needs no sign-in."""
         try:
-            async with self._session.get(f"{self.server.url}/health", timeout=aiohttp.ClientTimeout(2)) as response:
-                return "status" in json.loads(await response.read())
-        except (aiohttp.ClientError, TimeoutError, ValueError, TypeError):
-            return False
+            async with self._session.get(f"{self.server.url}/health", timeout=aiohttp.ClientTimeout(3)) as response:
+                content = json.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return None
+        return content if isinstance(content, dict) and content.get("name") == "levada" else None
+
+    async def alive(self) -> bool:
+        """Whether a Levada answers here, well or not."""
+        return await self.health() is not None
 
     async def get(self, path: str, **query: Any) -> Any:
         return await self._call("GET", path, query)

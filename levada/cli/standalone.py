@@ -1,11 +1,12 @@
 """All services in one process: what `levada dev`, `levada standalone`, `levada run` without a server and the examples share.
 
 The services are found by entry point (group `levada.embedded`), since the command line stands below them and imports none.
-Each is `run(platform, stop)`: it works on the one `Platform` of this process until the event is set. When one of them ends
-by itself, the others cannot be trusted to make sense without it, so the whole process ends with its error.
+Each is `run(platform, stop)`: it works on the one `Platform` of this process until the event is set, as a part of the
+process's `Lifecycle`, which starts it again when something outside was away and ends the process when it is broken.
 
 Order matters twice. On the way up the port is looked at before anything else, because a person who mistyped it should
-not wait for a database. On the way down the services go first and the platform, with the database, last.
+not wait for a database. On the way down the API goes first, so that nothing new is accepted, then the others, and the
+platform with the database last.
 """
 
 from __future__ import annotations
@@ -13,100 +14,101 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import logging
-import signal
-from collections.abc import AsyncIterator, Coroutine
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
-from typing import Any, TypeVar
 
 from levada.cli import checkup, screen
 from levada.cli.client import Client, Server
 from levada.cli.connection import forget_address, reachable, record_address
 from levada.cli.failures import CannotStart
 from levada.cli.live_folder import LiveFolder
+from levada.runtime import logs
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import Config, Loaded, is_loopback
+from levada.runtime.lifecycle import Lifecycle
 from levada.runtime.platform import Platform
 
-T = TypeVar("T")
-
-log = logging.getLogger(__name__)
-
 GROUP = "levada.embedded"
+ORDER = ("executor", "worker", "api")
+"""Services in the order of their start; others come between worker and api."""
+
 READY_TIMEOUT_S = 60.0
 READY_POLL_S = 0.02
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Running:
-    """A Levada in this process. `failed` is done when a service ended by itself."""
+    """A Levada in this process. `life` ends when it does, with the error that was the reason if there was one."""
 
     url: str
     config: Config
     platform: Platform
-    failed: asyncio.Future[None]
+    lifecycle: Lifecycle
+    life: asyncio.Task[None]
 
     @property
     def server(self) -> Server:
         """How this very process is called over HTTP."""
-        basic = self.config.basic_auth if self.config.auth.mode == "basic" else None
-        return Server(
-            url=self.url, username=basic.username if basic else None, password=basic.password if basic else None
-        )
+        basic = self.config.basic_auth
+        if self.config.auth.mode != "basic":
+            return Server(url=self.url)
+        return Server(url=self.url, username=basic.username, password=basic.password)
 
 
 @contextlib.asynccontextmanager
-async def embedded(loaded: Loaded) -> AsyncIterator[Running]:
-    """Run all services while the context lasts. Raises CannotStart, or what the embedded Postgres says."""
+async def embedded(loaded: Loaded, *, signals: bool = False) -> AsyncIterator[Running]:
+    """Run all services while the context lasts; with `signals`, SIGINT and SIGTERM end them in order.
+
+    Raises CannotStart, or what the embedded Postgres says.
+    """
     config = with_ports(loaded.config)
-    url = config.server.url or f"http://{reachable(config.host)}:{config.port}"
-    stop, failed = asyncio.Event(), asyncio.get_running_loop().create_future()
-    async with contextlib.AsyncExitStack() as stack:
-        platform = await Platform.open(dataclasses.replace(loaded, config=config), SystemClock())
-        stack.push_async_callback(platform.close)
-        services = [_start(entry, platform, stop, failed) for entry in _services()]
-        stack.push_async_callback(_stop, services, stop, config.server.shutdown_grace)
-        running = Running(f"http://{reachable(config.host)}:{config.port}", config, platform, failed)
+    logs.configure(config.log.format, config.log.level, config.log.levels)
+    clock = SystemClock()
+    platform = await Platform.open(dataclasses.replace(loaded, config=config), clock)
+    lifecycle = Lifecycle(clock, grace_s=config.server.shutdown_grace)
+    for entry in _services():
+        _add(lifecycle, entry, platform)
+    life = asyncio.create_task(lifecycle.run(handle_signals=signals), name="lifecycle")
+    running = Running(f"http://{reachable(_listening(config))}:{config.port}", config, platform, lifecycle, life)
+    try:
         await _until_ready(running)
-        record_address(config.data_dir, url)
-        stack.callback(forget_address, config.data_dir)
+        record_address(config.data_dir, running.url)
         yield running
+    finally:
+        forget_address(config.data_dir)
+        lifecycle.request_stop("done")
+        await asyncio.wait([life])
+        await platform.close()
+    life.result()
 
 
 async def serve(loaded: Loaded, *, prune: bool = False) -> None:
     """Run until SIGINT or SIGTERM; deploys and watches the folder of flows if one is configured."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     folder = loaded.config.flows
     if folder is not None and not folder.is_dir():
         raise CannotStart(f"--flows {folder}: there is no such folder")
-    async with embedded(loaded) as running, Client(running.server) as client:
-        live = LiveFolder(folder, client, prune=prune) if folder is not None else None
-        deployed = await live.deploy_all() if live else None
+    async with embedded(loaded, signals=True) as running, Client(running.server) as client:
+        deployed = None
+        if folder is not None:
+            live, stop = LiveFolder(folder, client, prune=prune), asyncio.Event()
+            deployed = await live.deploy_all()
+            running.lifecycle.add("live-folder", functools.partial(live.watch, stop), stop=_setter(stop))
         announce(running, folder, deployed)
-        watching = [asyncio.create_task(live.watch(stop), name="live-folder")] if live else []
-        ending = asyncio.create_task(stop.wait(), name="until-signal")
-        try:
-            await asyncio.wait([ending, running.failed, *watching], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop.set()
-            screen.note("stopping")
-            await asyncio.gather(ending, *watching)
-        if running.failed.done():
-            running.failed.result()
+        await asyncio.wait([running.life])
+        screen.note("stopping")
 
 
 def announce(running: Running, folder: Path | None = None, deployed: tuple[int, int] | None = None) -> None:
     """Print where it is and what it has."""
     config = running.config
-    signed_in = config.auth.mode == "basic" and config.basic_auth.username
+    signed_in = running.server.username
     database = "embedded PostgreSQL" if config.embedded_database else "PostgreSQL"
     lines = {
         "address": running.url,
         "data": f"{config.data_dir} ({database})",
-        "sign-in": f"user {config.basic_auth.username}" if signed_in else "no sign-in: loopback only",
+        "sign-in": f"user {signed_in}" if signed_in else "no sign-in: loopback only",
     }
     if folder is not None and deployed is not None:
         flows, wrong = deployed
@@ -116,23 +118,25 @@ def announce(running: Running, folder: Path | None = None, deployed: tuple[int, 
         screen.note(f"  {name.ljust(8)} {text}")
 
 
-def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` on the fastest event loop there is."""
-    try:
-        import uvloop
-    except ModuleNotFoundError:  # not on Windows
-        return asyncio.run(main)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
-
-
 def with_ports(config: Config) -> Config:
     """Return the configuration with port numbers that are free now. Raises CannotStart for one that is taken."""
+    host = _listening(config)
     return dataclasses.replace(
         config,
-        port=_free(config.host, config.port, "--port"),
-        management_port=_free(config.host, config.management_port, "management_port"),
+        port=_free(host, config.port, "--port"),
+        management_port=_free(host, config.management_port, "management_port"),
     )
+
+
+def is_private(config: Config) -> bool:
+    """Whether only this machine can reach the server, so that it may do without sign-in."""
+    return is_loopback(config.host)
+
+
+def _listening(config: Config) -> str:
+    """Return the address that the API will listen on: loopback while nobody could sign in."""
+    account = config.auth.mode == "basic" and config.basic_auth.username
+    return config.host if account or is_loopback(config.host) else "127.0.0.1"
 
 
 def _free(host: str, port: int, option: str) -> int:
@@ -140,44 +144,30 @@ def _free(host: str, port: int, option: str) -> int:
         return checkup.free(host, port)
     except OSError as error:
         raise CannotStart(
-            f"cannot listen on {host}:{port}: {error.strerror or error}. Stop what listens there, or choose another {option}"
+            f"cannot listen on {host}:{port}: {error.strerror or error}. "
+            f"Stop what listens there, or choose another {option}"
         ) from error
 
 
 def _services() -> list[EntryPoint]:
-    found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
-    if not found:
-        raise CannotStart(f"no services are installed: the entry point group {GROUP} is empty; install Levada again")
-    return found
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    missing = [name for name in ORDER if name not in found]
+    if missing:
+        raise CannotStart(f"not installed: {', '.join(missing)} (entry point group {GROUP}); install Levada again")
+    first = [name for name in ORDER if name != "api"]
+    return [found[name] for name in (*first, *sorted(found.keys() - set(ORDER)), "api")]
 
 
-def _start(
-    entry: EntryPoint, platform: Platform, stop: asyncio.Event, failed: asyncio.Future[None]
-) -> asyncio.Task[None]:
-    task: asyncio.Task[None] = asyncio.create_task(entry.load()(platform, stop), name=f"service-{entry.name}")
-
-    def ended(done: asyncio.Task[None]) -> None:
-        if stop.is_set() or failed.done():
-            return
-        error = None if done.cancelled() else done.exception()
-        log.error("the service %s ended by itself", entry.name, exc_info=error)
-        failed.set_exception(CannotStart(f"the service {entry.name} ended by itself: {error or 'without an error'}"))
-        failed.exception()  # seen: whoever waits for it gets it all the same
-
-    task.add_done_callback(ended)
-    return task
+def _add(lifecycle: Lifecycle, entry: EntryPoint, platform: Platform) -> None:
+    stop = asyncio.Event()
+    lifecycle.add(entry.name, functools.partial(entry.load(), platform, stop), stop=_setter(stop))
 
 
-async def _stop(services: list[asyncio.Task[None]], stop: asyncio.Event, grace_s: float) -> None:
-    """Let the services end; what does not within the grace period is cancelled and said so."""
-    stop.set()
-    _, late = await asyncio.wait(services, timeout=grace_s + 5)
-    for task in late:
-        log.warning("%s did not stop within %.0f s", task.get_name(), grace_s + 5)
-        task.cancel()
-    for task, result in zip(services, await asyncio.gather(*services, return_exceptions=True), strict=True):
-        if isinstance(result, Exception):
-            log.error("%s ended with an error", task.get_name(), exc_info=result)
+def _setter(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
+    async def set_event() -> None:
+        event.set()
+
+    return set_event
 
 
 async def _until_ready(running: Running) -> None:
@@ -185,14 +175,10 @@ async def _until_ready(running: Running) -> None:
     async with Client(running.server) as client:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                while not await client.alive():
-                    if running.failed.done():
-                        running.failed.result()
+                while (await client.health() or {}).get("status") != "UP":
+                    if running.life.done():
+                        running.life.result()
+                        raise CannotStart("stopped before it was ready")
                     await asyncio.sleep(READY_POLL_S)
         except TimeoutError as error:
             raise CannotStart(f"the API did not answer at {running.url} within {READY_TIMEOUT_S:.0f} s") from error
-
-
-def is_private(config: Config) -> bool:
-    """Whether only this machine can reach the server, so that it may do without sign-in."""
-    return is_loopback(config.host)

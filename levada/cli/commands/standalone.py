@@ -19,13 +19,14 @@ def dev(
 
     On a loopback address nobody has to sign in, also where an account is configured.
     """
-    from levada.cli.standalone import is_private, run_loop, serve
+    from levada.cli.standalone import is_private, serve
+    from levada.runtime.lifecycle import run_process
 
     options = {"host": host, "port": port, "data_dir": data_dir, "flows": flows}
     loaded = load(options, file=config)
     if is_private(loaded.config):
         loaded = load({**options, "auth.mode": "none"}, file=config)
-    run_loop(serve(loaded, prune=prune))
+    run_process(lambda: serve(loaded, prune=prune))
 
 
 @click.command()
@@ -34,6 +35,8 @@ def standalone(
     host: str | None, port: str | None, data_dir: str | None, flows: str | None, config: Path | None
 ) -> None:
     """Run all services in one process."""
-    from levada.cli.standalone import run_loop, serve
+    from levada.cli.standalone import serve
+    from levada.runtime.lifecycle import run_process
 
-    run_loop(serve(load({"host": host, "port": port, "data_dir": data_dir, "flows": flows}, file=config)))
+    loaded = load({"host": host, "port": port, "data_dir": data_dir, "flows": flows}, file=config)
+    run_process(lambda: serve(loaded))
