@@ -22,7 +22,7 @@ MAX_HEIGHT: Final = 200
 MAX_INT_BITS: Final = 2048
 # Work that the engine does in C, priced in steps: characters and values handled for one step.
 CHARS_PER_STEP: Final = 1024
-VALUES_PER_STEP: Final = 16
+VALUES_PER_STEP: Final = 8
 
 
 def check_text(length: int) -> None:

@@ -218,7 +218,7 @@ class Compiler:
     def invoke(self, entry: Entry, first: list[Evaluate], arguments: nodes.Arguments, offset: int) -> Evaluate:
         """Return a closure that calls a registered function, watches its result and marks secrets."""
         positional, named = self.arguments(arguments)
-        call, wants_frame, keeps = entry.call, entry.wants_frame, entry.taint == "keep"
+        call, wants_frame, keeps, charged = entry.call, entry.wants_frame, entry.taint == "keep", not entry.cheap
         if len(first) == 1 and not positional and not named and not wants_frame:
             return self.invoke_simple(entry, first[0], offset)
         sources = first + positional
@@ -227,6 +227,8 @@ class Compiler:
             args = [evaluate(frame) for evaluate in sources]
             kwargs = {name: evaluate(frame) for name, evaluate in named.items()}
             try:
+                for arg in args if charged else ():
+                    frame.charge_for(arg)
                 result = call(frame, *args, **kwargs) if wants_frame else call(*args, **kwargs)
                 if isinstance(result, str):
                     budgets.check_text(len(result))
@@ -240,11 +242,13 @@ class Compiler:
 
     def invoke_simple(self, entry: Entry, value: Evaluate, offset: int) -> Evaluate:
         """The most frequent call, a filter or test without arguments."""
-        call, keeps = entry.call, entry.taint == "keep"
+        call, keeps, charged = entry.call, entry.taint == "keep", not entry.cheap
 
         def run(frame: Frame) -> Any:
             given = value(frame)
             try:
+                if charged:
+                    frame.charge_for(given)
                 result = call(given)
             except ExpressionError as error:
                 raise self.located(error, offset)  # noqa: B904
@@ -374,7 +378,7 @@ class Compiler:
         def evaluate(frame: Frame) -> Any:
             whole = ""
             for part in parts:
-                whole = concat(whole, text(part(frame), frame))
+                whole = concat(whole, text(part(frame), frame), frame)
             return whole
 
         return self.guard(evaluate, node.offset)

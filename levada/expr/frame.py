@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from levada.expr.budgets import MAX_STEPS, check_depth
+from levada.expr.budgets import CHARS_PER_STEP, MAX_STEPS, VALUES_PER_STEP, check_depth
 from levada.expr.errors import BudgetExceeded
 from levada.expr.host import Host
+from levada.expr.taint import Secret
 
 
 class Frame:
@@ -35,6 +36,15 @@ class Frame:
         self.steps += steps
         if self.steps > MAX_STEPS:
             raise BudgetExceeded(f"the expression takes more than {MAX_STEPS:,} steps")
+
+    def charge_for(self, value: Any) -> None:
+        """Pay for an operation that goes through a whole text, list or map; small ones are free."""
+        kind = type(value)
+        if kind is str or kind is Secret:
+            if len(value) > CHARS_PER_STEP:
+                self.charge(len(value) // CHARS_PER_STEP)
+        elif (kind is list or kind is dict) and len(value) > VALUES_PER_STEP:
+            self.charge(len(value) // VALUES_PER_STEP)
 
     def assign(self, name: str, value: Any) -> None:
         """Set a variable in the innermost scope that has it, else in the innermost of all."""

@@ -27,7 +27,7 @@ def span(a: Any, b: Any, step: Any = 1) -> list[Any]:
 
 
 def _concat(a: Any, b: Any, frame: Frame) -> str:
-    return values.concat(values.text(a, frame), values.text(b, frame))
+    return values.concat(values.text(a, frame), values.text(b, frame), frame)
 
 
 def _ordered(accept: Callable[[int], bool]) -> Operation:

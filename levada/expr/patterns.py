@@ -74,7 +74,8 @@ def replace(text: str, pattern: str, replacement: str) -> str:
     expand = _template(replacement, compiled)
     out: list[str] = []
     size = at = 0
-    for found in compiled.finditer(text):
+    for count, found in enumerate(compiled.finditer(text)):
+        budgets.check_items(count)
         begin, end = found.span()
         piece = text[at:begin] + expand(found)
         size += len(piece)

@@ -51,6 +51,7 @@ class Entry:
     ambient: bool = False
     whole: bool = False
     heavy: bool = False
+    cheap: bool = False
     reads: Paths = ()
     taint: Taint = "derive"
     is_filter: bool = False
@@ -97,12 +98,12 @@ def function(
     return register
 
 
-def filter_(*names: str, taint: Taint = "derive", heavy: bool = False) -> Registrar:
+def filter_(*names: str, taint: Taint = "derive", heavy: bool = False, cheap: bool = False) -> Registrar:
     """Register a filter under one or more names; its first argument is the filtered value."""
 
     def register(call: Callable[..., Any]) -> Callable[..., Any]:
         for name in names:
-            _add(FILTERS, _entry(name, call, skip=1, taint=taint, heavy=heavy, is_filter=True))
+            _add(FILTERS, _entry(name, call, skip=1, taint=taint, heavy=heavy, cheap=cheap, is_filter=True))
         return call
 
     return register
@@ -112,7 +113,7 @@ def test(name: str) -> Registrar:
     """Register a test for `is`; its first argument is the tested value."""
 
     def register(call: Callable[..., Any]) -> Callable[..., Any]:
-        return _add(TESTS, _entry(name, call, skip=1, is_filter=True))
+        return _add(TESTS, _entry(name, call, skip=1, cheap=name != "json", is_filter=True))
 
     return register
 

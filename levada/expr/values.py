@@ -21,6 +21,7 @@ from levada.expr.frame import Frame
 from levada.expr.taint import Secret
 
 Number = int | float | Decimal
+_SCALARS: Final = frozenset({int, bool, float, type(None)})
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset, Mapping)
 
 
@@ -29,7 +30,7 @@ def text(value: Any, frame: Frame) -> str:
     kind = type(value)
     if kind is str or kind is Secret:
         return value  # type: ignore[no-any-return]
-    if isinstance(value, _CONTAINERS):
+    if kind not in _SCALARS and isinstance(value, _CONTAINERS):
         return json_text.dump(value, frame)
     return scalar_text(value)
 
@@ -155,9 +156,13 @@ def _equal_items(a: Any, b: Any, frame: Frame) -> bool:
         return True
     if not isinstance(a, _CONTAINERS):
         return equals(a, b, frame)
-    frame.charge(1 + len(a) // budgets.VALUES_PER_STEP)
-    with frame.deeper():
+    frame.charge(2 + len(a) // budgets.VALUES_PER_STEP)
+    frame.depth += 1
+    try:
+        budgets.check_depth(frame.depth)
         return equals(a, b, frame)
+    finally:
+        frame.depth -= 1
 
 
 def order(a: Any, b: Any) -> int | None:
@@ -209,9 +214,12 @@ def is_in(part: Any, whole: Any, frame: Frame) -> bool:
 # --- calculation
 
 
-def concat(a: str, b: str) -> str:
+def concat(a: str, b: str, frame: Frame) -> str:
     """Put two texts together; the result is secret when one of them is."""
-    budgets.check_text(len(a) + len(b))
+    length = len(a) + len(b)
+    if length > budgets.CHARS_PER_STEP:
+        budgets.check_text(length)
+        frame.charge(length // budgets.CHARS_PER_STEP)
     joined = str.__add__(a, b)
     return Secret(joined) if type(a) is Secret or type(b) is Secret else joined
 
@@ -219,7 +227,7 @@ def concat(a: str, b: str) -> str:
 def add(a: Any, b: Any, frame: Frame) -> Any:
     """`a + b`: sum, text or longer list; null beside a text reads `null`, as in Kestra."""
     if isinstance(a, str) or isinstance(b, str):
-        return concat("null" if a is None else text(a, frame), "null" if b is None else text(b, frame))
+        return concat("null" if a is None else text(a, frame), "null" if b is None else text(b, frame), frame)
     if isinstance(a, list | tuple):
         more = list(b) if isinstance(b, list | tuple) else [b]
         budgets.check_items(len(a) + len(more))

@@ -13,13 +13,13 @@ from levada.expr.registry import filter_
 from levada.expr.taint import Secret
 
 
-@filter_("first", taint="keep")
+@filter_("first", taint="keep", cheap=True)
 def first(value: Any) -> Any:
     """The first item of a list, or the first character of a text; null when there is none."""
     return _at_end(value, 0)
 
 
-@filter_("last", taint="keep")
+@filter_("last", taint="keep", cheap=True)
 def last(value: Any) -> Any:
     """The last item of a list, or the last character of a text; null when there is none."""
     return _at_end(value, -1)
@@ -35,7 +35,7 @@ def _at_end(value: Any, index: int) -> Any:
     return items[index] if items else None
 
 
-@filter_("length")
+@filter_("length", cheap=True)
 def length(value: Any) -> int:
     """How many items, keys or characters there are; 0 for null."""
     if value is None:
@@ -65,7 +65,7 @@ def values_of(value: Any) -> list[Any] | None:
     return list(value.values())
 
 
-@filter_("default", taint="keep")
+@filter_("default", taint="keep", cheap=True)
 def default(value: Any, default: Any) -> Any:
     """The value, or `default` when it is undefined, null or empty."""
     if value is None or (isinstance(value, str) and not value.strip()):

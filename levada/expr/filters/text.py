@@ -240,7 +240,7 @@ def escape(value: Any, strategy: Any = "html") -> str | None:
     return html.escape(text)
 
 
-@filter_("raw", taint="keep")
+@filter_("raw", taint="keep", cheap=True)
 def raw(value: Any) -> Any:
     """The value as it is; nothing is escaped here anyway."""
     return value
