@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -64,13 +64,22 @@ def levada(debug: bool) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the program and return its exit code; every error ends as one message on stderr."""
-    try:
+    """Run the program and return its exit code."""
+
+    def invoke() -> None:
         with levada.make_context("levada", list(arguments)) as context:
             levada.invoke(context)
+
+    return guarded(invoke, debug="--debug" in arguments)
+
+
+def guarded(main: Callable[[], object], *, debug: bool = False) -> int:
+    """Call `main` and return the exit code; every error ends as one message on stderr."""
+    try:
+        main()
         return failures.OK
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (the last one to hear of it tells the person)
-        _report(error, debug="--debug" in arguments)
+        _report(error, debug=debug)
         return failures.exit_code(error)
 
 
