@@ -6,10 +6,12 @@ imported only here and only when a task runs: processes that merely read flows d
 """
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from levada.plugins.core.http import form
 from levada.plugins.core.http.options import BasicAuth, BearerAuth, DigestAuth, Options, Proxy, Requesting
@@ -35,6 +37,7 @@ class Response:
         self._charset = charset
         self._max_body_bytes = max_body_bytes
         self.code = raw.status
+        self.reason = raw.reason or "error"
         self.url = str(raw.url)
         self.content_type = raw.content_type
 
@@ -114,7 +117,7 @@ async def exchange(ctx: RunContext, task: Requesting, *, allow_failed: bool = Fa
                     data=body,
                     allow_redirects=options.follow_redirects,
                     ssl=not _insecure(task),
-                    **_credentials(options),
+                    **_digest(options),
                     **_proxy(options),
                 )
             )
@@ -133,10 +136,9 @@ async def _check_status(response: Response, request: str, options: Options, allo
     if response.code < 400 or allow_failed or response.code in allowed:
         return
     excerpt = await response.excerpt()
-    reason = response._raw.reason or "error"
     shown = f": {excerpt}" if excerpt else ", with an empty body"
     raise TaskFailed(
-        f"{request} was answered with {response.code} {reason}{shown}",
+        f"{request} was answered with {response.code} {response.reason}{shown}",
         outputs={"code": response.code, "uri": response.url, "headers": response.headers},
     )
 
@@ -178,9 +180,18 @@ def _address(uri: str) -> str:
 
 def _headers(task: Requesting, options: Options) -> dict[str, str]:
     headers = {str(name): str(value) for name, value in (task.headers or {}).items() if value is not None}
-    if isinstance(options.auth, BearerAuth):
-        headers["Authorization"] = f"Bearer {options.auth.token or ''}"
+    match options.auth:
+        case BearerAuth(token=token):
+            headers["Authorization"] = f"Bearer {token or ''}"
+        case BasicAuth(username=user, password=password):
+            headers["Authorization"] = _basic(user, password)
+        case None if options.basic_auth_user:
+            headers["Authorization"] = _basic(options.basic_auth_user, options.basic_auth_password)
     return headers
+
+
+def _basic(user: str | None, password: str | None) -> str:
+    return "Basic " + base64.b64encode(f"{user or ''}:{password or ''}".encode()).decode()
 
 
 def _params(params: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -209,22 +220,16 @@ def _insecure(task: Requesting) -> bool:
     return task.options.ssl.insecure_trust_all_certificates or (old is not None and old.insecure_trust_all_certificates)
 
 
-def _credentials(options: Options) -> dict[str, Any]:
+def _digest(options: Options) -> dict[str, Any]:
+    """Digest answers a challenge of the server, so that no header can be prepared for it."""
     import aiohttp
 
-    match options.auth:
-        case BasicAuth(username=user, password=password):
-            return {"auth": aiohttp.BasicAuth(user or "", password or "", encoding="utf-8")}
-        case DigestAuth(username=user, password=password):
-            return {"middlewares": (aiohttp.DigestAuthMiddleware(user or "", password or ""),)}
-        case None if options.basic_auth_user:
-            return {"auth": aiohttp.BasicAuth(options.basic_auth_user, options.basic_auth_password or "", "utf-8")}
-    return {}
+    if not isinstance(options.auth, DigestAuth):
+        return {}
+    return {"middlewares": (aiohttp.DigestAuthMiddleware(options.auth.username or "", options.auth.password or ""),)}
 
 
 def _proxy(options: Options) -> dict[str, Any]:
-    import aiohttp
-
     proxy = options.proxy
     if options.proxy_type is not None:
         proxy = Proxy(
@@ -240,10 +245,8 @@ def _proxy(options: Options) -> dict[str, Any]:
         raise TaskFailed("`options.proxy.type` SOCKS is not supported: use a proxy of type HTTP")
     if not proxy.address:
         raise TaskFailed("`options.proxy.address` is needed for a proxy of type HTTP")
-    through: dict[str, Any] = {"proxy": f"http://{proxy.address}:{proxy.port or 8080}"}
-    if proxy.username:
-        through["proxy_auth"] = aiohttp.BasicAuth(proxy.username, proxy.password or "", encoding="utf-8")
-    return through
+    user = f"{quote(proxy.username, safe='')}:{quote(proxy.password or '', safe='')}@" if proxy.username else ""
+    return {"proxy": f"http://{user}{proxy.address}:{proxy.port or 8080}"}
 
 
 def _log_request(ctx: RunContext, task: Requesting, request: str, headers: Mapping[str, str]) -> None:
