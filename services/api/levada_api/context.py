@@ -1,0 +1,48 @@
+"""What every handler needs: the platform of this process and what the API derives from it.
+
+`Api` is made once, when the service starts, and handed to every handler through `Call.api`. It holds no state of requests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from levada.engine import Environment
+from levada.runtime.clock import Clock, new_id
+from levada.runtime.config import Config
+from levada.runtime.health import Health
+from levada.runtime.platform import Platform
+from levada.sdk.registry import Registry
+from levada_api.auth import Gate
+from levada_api.definitions import Definitions
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    platform: Platform
+    config: Config
+    registry: Registry
+    flows: Definitions
+    gate: Gate
+    health: Health
+    #: What expressions read of the installation (globals, envs).
+    environment: Environment
+    #: Epoch microseconds at which this process began.
+    started: int
+
+    @property
+    def clock(self) -> Clock:
+        return self.platform.clock
+
+    def now(self) -> int:
+        """Epoch microseconds."""
+        return self.platform.clock.now_us()
+
+    def new_id(self) -> str:
+        return new_id(self.platform.clock)
+
+    def address(self) -> str:
+        """The address under which people reach the UI, without a trailing slash."""
+        if self.config.server.url is not None:
+            return self.config.server.url.rstrip("/")
+        return f"http://{self.config.host}:{self.config.port}"

@@ -1,0 +1,98 @@
+"""The api service: composes the API over a platform, listens, and stops in order.
+
+`run` is the service on a platform that somebody else opened (standalone), `main` a process of its own.
+"""
+
+import asyncio
+import logging
+import os
+
+from levada import plugins
+from levada.engine import Environment
+from levada.runtime import logs
+from levada.runtime.clock import SystemClock
+from levada.runtime.config import load
+from levada.runtime.config.secret import envs
+from levada.runtime.health import Health
+from levada.runtime.lifecycle import Lifecycle
+from levada.runtime.platform import Platform
+from levada.sdk.registry import Registry
+from levada_api import auth, table
+from levada_api.context import Api
+from levada_api.definitions import Definitions
+from levada_api.server import Application, Listening, listen
+
+log = logging.getLogger("levada.api")
+
+
+def compose(platform: Platform, registry: Registry | None = None) -> Api:
+    """Make what the handlers need."""
+    config = platform.config
+    registry = registry if registry is not None else plugins.discover()
+    health = Health(platform.clock)
+
+    async def database() -> None:
+        await platform.flows.get("main", "system", "health-check")
+
+    health.register("database", database)
+    return Api(
+        platform=platform,
+        config=config,
+        registry=registry,
+        flows=Definitions(platform.flows, registry, platform.clock),
+        gate=auth.Gate.of(config),
+        health=health,
+        environment=Environment(
+            globals=dict(config.variables.globals), envs=dict(envs(os.environ, config.variables.env_vars_prefix))
+        ),
+        started=platform.clock.now_us(),
+    )
+
+
+async def start(api: Api) -> list[Listening]:
+    """Listen on the API's port and on the management port. Raises OSError when one is taken."""
+    host = auth.listen_host(api.config, api.gate)
+    main_port = await listen(Application(api, table.router(), api.gate), host, api.config.port)
+    try:
+        management = await listen(Application(api, table.management_router(), None), host, api.config.management_port)
+    except BaseException:
+        await main_port.close()
+        raise
+    log.info("the API listens on %s, health and metrics on %s", main_port.url, management.url)
+    return [main_port, management]
+
+
+async def run(platform: Platform, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set."""
+    api = compose(platform)
+    listening = await start(api)
+    try:
+        await stop.wait()
+        api.health.drain("stopping")
+    finally:
+        for each in listening:
+            await each.close()
+
+
+async def _serve() -> None:
+    loaded = load()
+    config = loaded.config
+    logs.configure(config.log.format, config.log.level, config.log.levels)
+    clock = SystemClock()
+    platform = await Platform.open(config, clock, name="levada-api")
+    stop = asyncio.Event()
+
+    async def set_stop() -> None:
+        stop.set()
+
+    try:
+        lifecycle = Lifecycle(clock, grace_s=config.server.shutdown_grace)
+        lifecycle.add("api", lambda: run(platform, stop), stop=set_stop)
+        await lifecycle.run(handle_signals=True)
+    finally:
+        await platform.close()
+
+
+def main() -> None:
+    """Entry point of `levada serve api`."""
+    asyncio.run(_serve())
