@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
 
+from levada.model.errors import UserError
 from levada.model.jobs import Job
 from levada.store import encoding
-from levada.store.port import ExecutionWrite, SlotChange
+from levada.store.port import ExecutionWrite, FlowRow, SlotChange
+
+T = TypeVar("T")
 
 
 def jobs_wanted(write: ExecutionWrite) -> dict[str, Job]:
@@ -27,3 +31,26 @@ def last_of_each(changes: Sequence[SlotChange]) -> list[SlotChange]:
 def limits_of(changes: Sequence[SlotChange]) -> dict[str, int]:
     """Return the limit of each flow as the last change that knows it says."""
     return {change.flow_key: change.limit for change in changes if change.limit is not None}
+
+
+def same(latest: FlowRow, row: FlowRow) -> bool:
+    """Whether saving `row` over the latest revision would change nothing."""
+    return (latest.source, latest.disabled, latest.draft) == (row.source, row.disabled, row.draft)
+
+
+def sorted_by(
+    rows: Sequence[T],
+    sort: Sequence[tuple[str, bool]],
+    fields: Collection[str],
+    value: Callable[[T, str], Any] = getattr,
+) -> list[T]:
+    """Return rows in the order of (field, descending), None last in both directions. Raises UserError."""
+    ordered = list(rows)
+    for field, descending in reversed(sort):
+        if field not in fields:
+            raise UserError(f"cannot sort by `{field}`, only by {', '.join(sorted(fields))}")
+        present = [row for row in ordered if value(row, field) is not None]
+        absent = [row for row in ordered if value(row, field) is None]
+        present.sort(key=lambda row: value(row, field), reverse=descending)
+        ordered = present + absent
+    return ordered

@@ -250,6 +250,8 @@ class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
     task_run_id: str | None = None
     attempt: int | None = None
     min_level: str | None = None
+    task_ids: Sequence[str] | None = None
+    levels: Sequence[str] | None = None
     namespace: str | None = None
     flow_id: str | None = None
     trigger_id: str | None = None
@@ -283,6 +285,8 @@ class MetricStore(Protocol):
         limit: int = 1000,
         offset: int = 0,
     ) -> tuple[list[MetricEntry], int]: ...
+
+    async def delete(self, tenant: str, execution_id: str) -> int: ...
 
 
 class KvRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,18 @@ anything, so it is one step, like a transaction; a simulation subclasses to put 
 """
 
 from levada.store.memory.executions import MemoryExecutionStore
+from levada.store.memory.flows import MemoryFlowStore
+from levada.store.memory.kv import MemoryKvStore
+from levada.store.memory.logs import MemoryLogStore, MemoryMetricStore
+from levada.store.memory.queries import MemoryExecutionQueries
 from levada.store.memory.tables import Tables
 
-__all__ = ["MemoryExecutionStore", "Tables"]
+__all__ = [
+    "MemoryExecutionQueries",
+    "MemoryExecutionStore",
+    "MemoryFlowStore",
+    "MemoryKvStore",
+    "MemoryLogStore",
+    "MemoryMetricStore",
+    "Tables",
+]

@@ -1,5 +1,18 @@
 """The stores in Postgres. One module per protocol of `store/port.py`; statements in `sql/`, named like what runs them."""
 
 from levada.store.postgres.executions import PostgresExecutionStore
+from levada.store.postgres.flows import PostgresFlowStore
+from levada.store.postgres.kv import PostgresKvStore
+from levada.store.postgres.logs import PostgresLogStore, PostgresMetricStore
+from levada.store.postgres.partitions import Partitions
+from levada.store.postgres.queries import PostgresExecutionQueries
 
-__all__ = ["PostgresExecutionStore"]
+__all__ = [
+    "Partitions",
+    "PostgresExecutionQueries",
+    "PostgresExecutionStore",
+    "PostgresFlowStore",
+    "PostgresKvStore",
+    "PostgresLogStore",
+    "PostgresMetricStore",
+]

@@ -10,6 +10,7 @@ import msgspec
 
 from levada.database import Connection, Database, Statements
 from levada.store import encoding
+from levada.store.changes import same
 from levada.store.port import Exists, FlowRow, Missing
 from levada.store.postgres.conditions import Conditions, order
 
@@ -94,11 +95,6 @@ class PostgresFlowStore:
         """Keep other writers of the flow away until the transaction ends; return its latest revision."""
         await connection.execute(SQL["lock"], f"flow/{tenant}/{namespace}/{id}")
         return _flow(await connection.fetchrow(SQL["latest"], tenant, namespace, id))
-
-
-def same(latest: FlowRow, row: FlowRow) -> bool:
-    """Whether saving `row` would change nothing."""
-    return (latest.source, latest.disabled, latest.draft) == (row.source, row.disabled, row.draft)
 
 
 async def _insert(connection: Connection, row: FlowRow) -> None:

@@ -78,12 +78,20 @@ class PostgresMetricStore:
             entries.append(MetricEntry(**values))
         return entries, rows[0]["total"]
 
+    async def delete(self, tenant: str, execution_id: str) -> int:
+        return await self._database.execute(METRICS["delete"], tenant, execution_id)
+
 
 def conditions(tenant: str, filter: LogFilter) -> Conditions:
     where = Conditions()
     where.add("tenant = {}", tenant)
     where.text(filter.text, ("message",))
     where.namespace(filter.namespace, below=True)
+    if filter.task_ids is not None:
+        where.add("task_id = ANY ({}::text[])", list(filter.task_ids))
+    if filter.levels is not None:
+        numbers = [encoding.LEVEL_NUMBERS[level] for level in filter.levels if level in encoding.LEVEL_NUMBERS]
+        where.add("level = ANY ({}::smallint[])", numbers)
     if filter.min_level is not None:
         where.add("level >= {}", encoding.LEVEL_NUMBERS.get(filter.min_level.upper(), 0))
     for condition, value in (

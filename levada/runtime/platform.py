@@ -1,0 +1,231 @@
+"""The platform of one process: every adapter, made once, where the process starts.
+
+Services take what they need from here and know only the ports. Which adapter stands behind a port is decided in this file
+and nowhere else: a database of our own or somebody's, the bus in it, files in a folder; or everything in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from levada.bus.memory import MemoryBus
+from levada.bus.port import Bus
+from levada.bus.postgres import PostgresBus
+from levada.database import Database
+from levada.engine import outputs
+from levada.files.local import LocalFiles
+from levada.files.memory import MemoryFiles
+from levada.files.port import Files
+from levada.jobs.memory import MemoryJobs
+from levada.jobs.port import Jobs, LeaseKeeper
+from levada.jobs.postgres import PostgresJobs
+from levada.model.errors import UserError
+from levada.runtime.clock import Clock
+from levada.runtime.commands import BusCommands
+from levada.runtime.config import Config, Loaded
+from levada.runtime.control import Stores
+from levada.runtime.doorbell import Doorbell
+from levada.runtime.hub import Hub
+from levada.runtime.services import LocalServices
+from levada.store import memory, migrate
+from levada.store import postgres as pg
+from levada.store.embedded import EmbeddedPostgres
+from levada.store.port import ExecutionQueries, ExecutionStore, FlowStore, KvStore, LogStore, MetricStore
+
+BUS_CHANNEL = "levada_bus"
+JOBS_CHANNEL = "levada_jobs"
+
+
+class WorkQueue(Jobs, LeaseKeeper, Protocol):
+    """The jobs adapter of a process of the control plane."""
+
+    def notify(self) -> None:
+        """Attempts were submitted or withdrawn: look now."""
+
+
+class Platform:
+    """Made by `open` or `in_memory`. Fields are ports; `close` ends what was opened, in the reverse order."""
+
+    config: Config
+    clock: Clock
+    bus: Bus
+    commands: BusCommands
+    jobs: Jobs
+    leases: LeaseKeeper
+    executions: ExecutionStore
+    flows: FlowStore
+    queries: ExecutionQueries
+    logs: LogStore
+    metrics: MetricStore
+    kv: KvStore
+    files: Files
+    hub: Hub
+    #: None in memory.
+    database: Database | None = None
+
+    def __init__(self, config: Config | Loaded, clock: Clock) -> None:
+        """`Loaded` brings the environment's secrets along; a bare `Config` has none."""
+        self.config = config.config if isinstance(config, Loaded) else config
+        self.secrets: Mapping[str, str] = config.secrets if isinstance(config, Loaded) else {}
+        self.envs: Mapping[str, str] = config.envs if isinstance(config, Loaded) else {}
+        self.encryption_key = config.encryption_key if isinstance(config, Loaded) else None
+        self.clock = clock
+        self.hub = Hub()
+        self._embedded: EmbeddedPostgres | None = None
+        self._doorbell: Doorbell | None = None
+        self._notify: Callable[[], None] = lambda: None
+
+    @classmethod
+    async def open(cls, config: Config | Loaded, clock: Clock, *, name: str = "levada") -> Platform:
+        """Start the embedded Postgres unless `database.url` is set, bring the schema up to date, connect.
+
+        Raises UserError when something can not be started as configured, Transient when the database is away.
+        """
+        platform = cls(config, clock)
+        try:
+            await platform._open(name)
+        except BaseException:
+            await platform.close()
+            raise
+        return platform
+
+    async def _open(self, name: str) -> None:
+        self.files = open_files(self.config.storage_url)
+        dsn = self.config.database.url
+        if dsn is None:
+            database = self.config.database
+            self._embedded = EmbeddedPostgres(self.config.data_dir, bin_dir=database.bin_dir, run_as=database.run_as)
+            dsn = await self._embedded.start()
+        self.database = await Database.open(dsn, size=self.config.database.pool_size, name=name)
+        await _migrate(self.database)
+        await pg.Partitions(self.database, now_us=self.clock.now_us).make()
+        self._compose(self.database)
+
+    def _compose(self, database: Database) -> None:
+        """Make the adapters that live in the database."""
+        config, clock = self.config, self.clock
+        alone = self._embedded is not None
+        if config.bus.doorbell and not alone:
+            self._doorbell = Doorbell(database)
+        bus = PostgresBus(
+            database,
+            now_us=clock.now_us,
+            partitions=config.bus.partitions,
+            idle_poll_s=config.bus.poll_interval,
+            ring=self._ringer(BUS_CHANNEL),
+            alone=alone,
+        )
+        self.bus, self.commands = bus, BusCommands(bus, bus)
+        jobs = PostgresJobs(
+            database,
+            self.commands,
+            now_us=clock.now_us,
+            random_bytes=clock.random_bytes,
+            lease_s=config.worker.lease,
+            idle_poll_s=config.bus.poll_interval,
+        )
+        self.jobs, self.leases, self._notify = jobs, jobs, jobs.notify
+        self.executions = pg.PostgresExecutionStore(database, now_us=clock.now_us, index=outputs.rebuild)
+        self.flows = pg.PostgresFlowStore(database)
+        self.queries = pg.PostgresExecutionQueries(database)
+        self.logs, self.metrics = pg.PostgresLogStore(database), pg.PostgresMetricStore(database)
+        self.kv = pg.PostgresKvStore(database)
+        if self._doorbell is not None:
+            self._doorbell.on(BUS_CHANNEL, bus.wake)
+            self._doorbell.on(JOBS_CHANNEL, jobs.notify)
+            self._doorbell.start()
+
+    @classmethod
+    def in_memory(cls, clock: Clock, config: Config | Loaded | None = None) -> Platform:
+        """A platform for tests: nothing outside this process, nothing kept."""
+        platform = cls(config if config is not None else Config(), clock)
+        tables = memory.Tables()
+        bus = MemoryBus(partitions=platform.config.bus.partitions, monotonic=clock.monotonic, sleep=clock.sleep)
+        platform.bus, platform.commands = bus, BusCommands(bus)
+        jobs = MemoryJobs(tables.leases, platform.commands, clock, lease_s=platform.config.worker.lease)
+        platform.jobs, platform.leases, platform._notify = jobs, jobs, jobs.notify
+        platform.executions = memory.MemoryExecutionStore(tables, now_us=clock.now_us, index=outputs.rebuild)
+        platform.flows = memory.MemoryFlowStore(tables)
+        platform.queries = memory.MemoryExecutionQueries(tables)
+        platform.logs, platform.metrics = memory.MemoryLogStore(tables), memory.MemoryMetricStore(tables)
+        platform.kv = memory.MemoryKvStore(tables)
+        platform.files = MemoryFiles()
+        return platform
+
+    def notify_jobs(self) -> None:
+        """Attempts were submitted or withdrawn by a commit: workers look now, here and in other processes."""
+        self._notify()
+        if self._doorbell is not None:
+            self._doorbell.ring(JOBS_CHANNEL)
+
+    def services(self, tenant: str = "main") -> LocalServices:
+        """What tasks may use of the control plane, answered in this process."""
+        stores = Stores(
+            flows=self.flows,
+            queries=self.queries,
+            logs=self.logs,
+            metrics=self.metrics,
+            kv=self.kv,
+            files=self.files,
+            commands=self.commands,
+        )
+        return LocalServices(
+            tenant, clock=self.clock, stores=stores, secrets=self.secrets, encryption_key=self.encryption_key
+        )
+
+    async def keep_house(self) -> None:
+        """What has to be done about once an hour: partitions of the tables by time, expired keys."""
+        while await self.kv.purge_expired(self.clock.now_us(), 1000):
+            pass
+        if self.database is not None:
+            partitions = pg.Partitions(self.database, now_us=self.clock.now_us)
+            await partitions.make()
+            await partitions.drop(self._retention())
+
+    def _retention(self) -> dict[str, float | None]:
+        """Days to keep each table by time; None is for ever."""
+        keep = self.config.retention
+        bus = self.config.bus.retention / 86_400
+        return {
+            "execution_event": keep.events or None,
+            "log": keep.logs or None,
+            "metric": keep.metrics or None,
+            "bus_log": bus,
+            "out_log": bus,
+        }
+
+    async def close(self) -> None:
+        """End what was opened, the database last. Safe to call twice."""
+        for part in ("jobs", "bus"):
+            opened = self.__dict__.pop(part, None)
+            if opened is not None:
+                await opened.close()
+        if self._doorbell is not None:
+            await self._doorbell.close()
+        if self.database is not None:
+            await self.database.close()
+        if self._embedded is not None:
+            await self._embedded.stop()
+
+    def _ringer(self, channel: str) -> Callable[[], None] | None:
+        doorbell = self._doorbell
+        return None if doorbell is None else lambda: doorbell.ring(channel)
+
+
+async def _migrate(database: Database) -> None:
+    connection = await database.connect()
+    try:
+        await migrate.migrate(connection)
+    finally:
+        await connection.close(timeout=10)
+
+
+def open_files(url: str) -> Files:
+    """Return the internal storage at an address. Raises UserError for one that this release can not reach."""
+    parts = urlsplit(url)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        raise UserError(f"storage.url: `{url}` must begin with file:///; this release keeps files in a folder only")
+    return LocalFiles(Path(unquote(parts.path)))

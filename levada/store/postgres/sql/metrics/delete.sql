@@ -1,0 +1,1 @@
+DELETE FROM metric WHERE tenant = $1 AND execution_id = $2
