@@ -35,23 +35,26 @@ PORTS_TRIED = 20
 
 
 async def main() -> None:
-    async with embedded(configuration(), signals=True) as running, file_server(DATA) as source:
-        async with Client(running.server) as client:
-            history = int((await client.get("executions/search", size=1))["total"])
-            await client.put(f"namespaces/{NAMESPACE}/kv/source_url", source)
-            await client.put(f"namespaces/{NAMESPACE}/kv/database_url", await database(running))
-            folder, stop = LiveFolder(FLOWS, client), asyncio.Event()
-            deployed = await folder.deploy_all()
-            running.lifecycle.add("live-folder", lambda: folder.watch(stop), stop=_event_setter(stop))
-            announce(running, FLOWS, deployed)
-            screen.note(f"  history  {history} executions of earlier runs" if history else "  history  none yet")
-            pipeline = asyncio.create_task(run_pipeline(client), name="pipeline")
-            await asyncio.wait([pipeline, running.life], return_when=asyncio.FIRST_COMPLETED)
-            if pipeline.done():
-                show(running, pipeline.result())
-            else:
-                pipeline.cancel()
-            await asyncio.wait([running.life])
+    async with (
+        embedded(configuration(), signals=True) as running,
+        file_server(DATA) as source,
+        Client(running.server) as client,
+    ):
+        history = int((await client.get("executions/search", size=1))["total"])
+        await client.put(f"namespaces/{NAMESPACE}/kv/source_url", source)
+        await client.put(f"namespaces/{NAMESPACE}/kv/database_url", await database(running))
+        folder, stop = LiveFolder(FLOWS, client), asyncio.Event()
+        deployed = await folder.deploy_all()
+        running.lifecycle.add("live-folder", lambda: folder.watch(stop), stop=_event_setter(stop))
+        announce(running, FLOWS, deployed)
+        screen.note(f"  history  {history} executions of earlier runs" if history else "  history  none yet")
+        pipeline = asyncio.create_task(run_pipeline(client), name="pipeline")
+        await asyncio.wait([pipeline, running.life], return_when=asyncio.FIRST_COMPLETED)
+        if pipeline.done():
+            show(running, pipeline.result())
+        else:
+            pipeline.cancel()
+        await asyncio.wait([running.life])
     if pipeline.done() and not pipeline.cancelled() and follow.current(pipeline.result()) not in follow.GOOD:
         raise Silent
 
@@ -94,7 +97,8 @@ async def file_server(folder: Path) -> AsyncIterator[str]:
 
 async def database(running: Running) -> str:
     """Return the address of the database that the pipeline works in, made if it is not there."""
-    own = running.platform.database_url
+    assert running.platform.database is not None
+    own = running.platform.database.dsn
     connection = await asyncpg.connect(own)
     try:
         if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", DATABASE):

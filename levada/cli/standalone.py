@@ -66,7 +66,7 @@ async def embedded(loaded: Loaded, *, signals: bool = False) -> AsyncIterator[Ru
     config = with_ports(loaded.config)
     logs.configure(config.log.format, config.log.level, config.log.levels)
     clock = SystemClock()
-    platform = await Platform.open(dataclasses.replace(loaded, config=config), clock)
+    platform = await Platform.open(config, clock)
     lifecycle = Lifecycle(clock, grace_s=config.server.shutdown_grace)
     for entry in _services():
         _add(lifecycle, entry, platform)
