@@ -24,9 +24,11 @@ from levada.cli.client import Client, Server
 from levada.cli.connection import forget_address, reachable, record_address
 from levada.cli.failures import CannotStart
 from levada.cli.live_folder import LiveFolder
+from levada.model.errors import UserError
 from levada.runtime import logs
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import Config, Loaded, is_loopback
+from levada.runtime.config.layers import DEFAULT
 from levada.runtime.lifecycle import Lifecycle
 from levada.runtime.platform import Platform
 
@@ -63,11 +65,14 @@ async def embedded(loaded: Loaded, *, signals: bool = False) -> AsyncIterator[Ru
 
     Raises CannotStart, or what the embedded Postgres says.
     """
-    config = with_ports(loaded.config)
+    config = with_ports(loaded)
     logs.configure(config.log.format, config.log.level, config.log.levels)
     clock = SystemClock()
-    platform = await Platform.open(config, clock)
-    lifecycle = Lifecycle(clock, grace_s=config.server.shutdown_grace)
+    try:
+        platform = await Platform.open(config, clock)
+    except UserError as error:
+        raise CannotStart(str(error)) from error
+    lifecycle = Lifecycle(clock, config.server.shutdown_grace, on_stopping=lambda _: screen.note("stopping"))
     for entry in _services():
         _add(lifecycle, entry, platform)
     life = asyncio.create_task(lifecycle.run(handle_signals=signals), name="lifecycle")
@@ -97,7 +102,6 @@ async def serve(loaded: Loaded, *, prune: bool = False) -> None:
             running.lifecycle.add("live-folder", functools.partial(live.watch, stop), stop=_setter(stop))
         announce(running, folder, deployed)
         await asyncio.wait([running.life])
-        screen.note("stopping")
 
 
 def announce(running: Running, folder: Path | None = None, deployed: tuple[int, int] | None = None) -> None:
@@ -118,14 +122,20 @@ def announce(running: Running, folder: Path | None = None, deployed: tuple[int, 
         screen.note(f"  {name.ljust(8)} {text}")
 
 
-def with_ports(config: Config) -> Config:
-    """Return the configuration with port numbers that are free now. Raises CannotStart for one that is taken."""
-    host = _listening(config)
-    return dataclasses.replace(
-        config,
-        port=_free(host, config.port, "--port"),
-        management_port=_free(host, config.management_port, "management_port"),
-    )
+def with_ports(loaded: Loaded) -> Config:
+    """Return the configuration with port numbers that are free now. Raises CannotStart for one that is taken.
+
+    A management port that nobody asked for gives way: its answers are on the main port as well.
+    """
+    config, host = loaded.config, _listening(loaded.config)
+    port = _free(host, config.port, "--port")
+    try:
+        management = _free(host, config.management_port, "management_port")
+    except CannotStart:
+        if loaded.sources["management_port"] != DEFAULT:
+            raise
+        management = _free(host, 0, "management_port")
+    return dataclasses.replace(config, port=port, management_port=management)
 
 
 def is_private(config: Config) -> bool:

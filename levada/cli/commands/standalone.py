@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from levada.cli.settings import load, server_settings
+from levada.runtime.config.layers import DEFAULT
 
 
 @click.command()
@@ -25,7 +26,11 @@ def dev(
     options = {"host": host, "port": port, "data_dir": data_dir, "flows": flows}
     loaded = load(options, file=config)
     if is_private(loaded.config):
-        loaded = load({**options, "auth.mode": "none"}, file=config)
+        options["auth.mode"] = "none"
+    if loaded.sources["log.level"] == DEFAULT:
+        # The person wants to see flows and their errors here, not what the services tell each other.
+        options["log.level"] = "warning"
+    loaded = load(options, file=config)
     run_process(lambda: serve(loaded, prune=prune))
 
 

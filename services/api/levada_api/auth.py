@@ -115,7 +115,7 @@ def check_host(host: str) -> None:
 def listen_host(config: Config, gate: Gate) -> str:
     """Return the address to listen on: the configured one, or loopback when nobody could sign in."""
     if gate.locked or is_loopback(config.host):
-        if not gate.locked:
+        if not gate.locked and config.auth.mode != "none":
             log.warning(
                 "no account is configured: sign-in is skipped and only this machine can reach the server on %s; set "
                 "LEVADA_BASIC_AUTH_USERNAME and LEVADA_BASIC_AUTH_PASSWORD to open it",
