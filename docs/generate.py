@@ -1,7 +1,7 @@
 """Write the pages that are made from code: `python docs/generate.py`.
 
-docs/cli.md comes from the commands themselves, docs/configuration.md from the tree of settings. tests/meta/test_docs.py
-fails when a page is not what this script would write.
+docs/cli.md comes from the commands themselves, docs/configuration.md from the tree of settings, docs/api.md from the table
+of routes. tests/meta/test_docs.py fails when a page is not what this script would write.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import click
 from levada.cli import app
 from levada.runtime.config import SPECS, VARIABLES, Config, value_at
 from levada.runtime.config import setting as settings
+from levada_api import table
+from levada_api.routing import Route
 
 HERE = Path(__file__).parent
 
@@ -28,7 +30,7 @@ KINDS: Mapping[str, str] = {
 
 def pages() -> dict[Path, str]:
     """Return every generated page by its path."""
-    return {HERE / "cli.md": cli(), HERE / "configuration.md": configuration()}
+    return {HERE / "cli.md": cli(), HERE / "configuration.md": configuration(), HERE / "api.md": api()}
 
 
 # --- cli.md
@@ -124,6 +126,45 @@ def _row(path: str) -> str:
     if spec.secret:
         kind += ", secret"
     return f"| `{path}` | `{variable}` | {kind} | {f'`{default}`' if default else ''} | {_cell(spec.doc)} |"
+
+
+# --- api.md
+
+GROUPS = ("flows", "executions", "logs", "outputs", "metrics", "kv", "namespaces", "plugins", "pebble", "configs")
+
+
+def api() -> str:
+    return "\n".join(_api()) + "\n"
+
+
+def _api() -> Iterator[str]:
+    yield "# Routes"
+    yield ""
+    yield "Made by `python docs/generate.py` from `services/api/levada_api/table.py`; do not edit. How to use them is told in"
+    yield "[guides/http-api.md](guides/http-api.md)."
+    yield ""
+    yield "`{tenant}` is `main`, and may be left out. *Public* routes need no sign-in; every other one names the permission that"
+    yield "it asks for. Where two generations of clients use two paths, both are listed."
+    groups: dict[str, list[Route]] = {}
+    for route in table.routes():
+        groups.setdefault(_group(route.template), []).append(route)
+    for name in sorted(groups, key=lambda group: (GROUPS.index(group) if group in GROUPS else len(GROUPS), group)):
+        yield ""
+        yield f"## {name}"
+        yield ""
+        yield "| method | path | permission |"
+        yield "| --- | --- | --- |"
+        for route in groups[name]:
+            asked = route.permission
+            yield f"| {route.method} | `{route.template}` | {f'{asked.resource}:{asked.action}' if asked else '*public*'} |"
+
+
+def _group(template: str) -> str:
+    """Return the resource that a path is about."""
+    segments = [part for part in template.removeprefix("/api/v1").split("/") if part and part != "{tenant}"]
+    if segments[0] == "namespaces" and len(segments) > 2:
+        return {"kv": "kv", "files": "namespace files"}.get(segments[2], "namespaces")
+    return segments[0] if template.startswith("/api/") else "instance"
 
 
 def _cell(text: str) -> str:
