@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from levada.engine import advance, kill, lifecycle, results, rewind, sla, start, timers
+from levada.engine import advance, kill, lifecycle, results, rewind, start, timers
 from levada.engine.environment import Environment
 from levada.engine.evolve import evolve
 from levada.engine.plan import Plan, plan_of
@@ -23,7 +23,7 @@ from levada.engine.turn import Refused, Turn
 from levada.model import commands as cmd
 from levada.model.effects import Effect
 from levada.model.errors import Defect
-from levada.model.events import Event, TaskRunEnded
+from levada.model.events import Event
 from levada.model.execution import Execution
 from levada.model.flow import Flow
 
@@ -106,9 +106,6 @@ def _settled(turn: Turn) -> Decision:
     while turn.stop_all:
         turn.stop_all = False
         kill.stop_task_runs(turn)
-        advance.settle(turn)
-    if turn.plan.flow.sla and any(isinstance(event, TaskRunEnded) for event in turn.events):
-        sla.check(turn)
         advance.settle(turn)
     turn.finish()
     return Decision(turn.execution, turn.events, turn.effects)

@@ -8,6 +8,8 @@ does not fit (an unknown task run, a forbidden transition) is a `Defect`, raised
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from levada.engine import outputs
 from levada.model import events as ev
 from levada.model import ids
@@ -63,7 +65,8 @@ def _created(event: ev.ExecutionCreated) -> Execution:
         breakpoints=list(event.breakpoints),
         trace_parent=event.trace_parent,
     )
-    for run in event.task_runs:
+    for recorded in event.task_runs:
+        run: TaskRun = msgspec.convert(msgspec.to_builtins(recorded), TaskRun)  # the event must not change later
         execution.task_runs[run.id] = run
         execution.dirty.add(run.id)
         execution.runs += 1
@@ -177,7 +180,8 @@ def _started(x: Execution, e: ev.TaskRunStarted) -> None:
 
 def _run_state_changed(x: Execution, e: ev.TaskRunStateChanged) -> None:
     run = _run(x, e.id)
-    _move(run, e.state, e.at)
+    if e.state is not run.state:  # the same state: only when it moves by itself is new
+        _move(run, e.state, e.at)
     run.due = e.due
     x.dirty.add(run.id)
 

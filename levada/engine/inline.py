@@ -119,7 +119,7 @@ def _labels(turn: Turn, run: TaskRun, node: Node, p: dict[str, Any]) -> Result:
     if isinstance(given, dict):
         pairs = list(given.items())
     elif isinstance(given, list):
-        pairs = [(entry.get("key"), entry.get("value")) for entry in given if isinstance(entry, dict)]
+        pairs = [(str(entry.get("key") or ""), entry.get("value")) for entry in given if isinstance(entry, dict)]
     else:
         raise UserError("`labels` must be a map or a list of key and value")
     merged = dict(turn.execution.labels)

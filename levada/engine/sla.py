@@ -1,7 +1,7 @@
 """SLAs: a longest duration, or an assertion checked as the execution advances; each is breached at most once."""
 
 from levada import expr
-from levada.engine import kill, root
+from levada.engine import kill
 from levada.engine.turn import Turn
 from levada.model.effects import TimerKind
 from levada.model.errors import UserError
@@ -25,7 +25,7 @@ def overdue(turn: Turn, sla_id: str | None) -> None:
 
 
 def check(turn: Turn) -> None:
-    """Evaluate the assertions; called when task runs ended in this turn."""
+    """Evaluate the assertions; called whenever a task run has ended."""
     for sla in turn.plan.flow.sla:
         if sla.type != "EXECUTION_ASSERTION" or sla.id in turn.execution.breached or turn.execution.is_terminal:
             continue
@@ -49,10 +49,5 @@ def _breach(turn: Turn, sla: Sla, message: str) -> None:
     if sla.behavior in ("FAIL", "CANCEL") and x.ending is None and x.state is not State.KILLING:
         state = State.FAILED if sla.behavior == "FAIL" else State.CANCELLED
         turn.emit(ExecutionEnding(at=turn.now, state=state, error=message))
-        _stop_what_runs(turn)
-
-
-def _stop_what_runs(turn: Turn) -> None:
-    kill.stop_task_runs(turn)
-    if turn.execution.progress.running == 0 and not turn.execution.is_terminal:
-        root.close(turn)
+        kill.stop_task_runs(turn)
+        turn.visit(None)

@@ -14,7 +14,7 @@ from levada.model import ids
 from levada.model.commands import RestartExecution, StartExecution, SubflowEnded
 from levada.model.errors import UserError
 from levada.model.events import TaskRunOutputsSet, TaskRunStarted
-from levada.model.execution import Origin, Parent, TaskRun
+from levada.model.execution import Execution, Origin, Parent, TaskRun
 from levada.model.states import FAILURES, State
 
 COUNTED = (State.CREATED, State.RUNNING, State.SUCCESS, State.WARNING, State.FAILED, State.KILLED, State.CANCELLED)
@@ -69,7 +69,7 @@ def _child_command(
     namespace, flow_id = str(properties.get("namespace") or ""), str(properties.get("flowId") or "")
     if not namespace or not flow_id:
         raise UserError("a subflow needs `namespace` and `flowId`")
-    depth = int(str(x.trigger.variables.get("depth", 0))) + 1 if x.trigger is not None else 1
+    depth = _depth(x) + 1
     if depth > turn.env.subflow_depth:
         raise UserError(f"subflows are nested more than {turn.env.subflow_depth} deep: does a flow call itself?")
     revision = properties.get("revision")
@@ -110,6 +110,13 @@ def _full(node: Node) -> str:
     return f"io.kestra.plugin.{node.task.type}"
 
 
+def _depth(x: Execution) -> int:
+    """How many executions are above this one; only subflows carry it, from the second level on."""
+    if x.parent is None or x.trigger is None:
+        return 0
+    return int(x.trigger.variables.get("depth", 1))
+
+
 def _scheduled(properties: dict[str, Any]) -> int | None:
     text = properties.get("scheduleDate")
     if not text:
@@ -117,7 +124,7 @@ def _scheduled(properties: dict[str, Any]) -> int | None:
     from datetime import UTC, datetime
 
     try:
-        moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(str(text))
     except ValueError as e:
         raise UserError(f"`scheduleDate` must be an ISO date and time, but is `{text}`") from e
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from levada import expr
-from levada.engine import inline, jobs, retry, subflow
+from levada.engine import inline, jobs, retry, sla, subflow
 from levada.engine.flowables import FLOWABLES, Child
 from levada.engine.plan import Kind, Node
 from levada.engine.turn import Turn
@@ -40,7 +40,7 @@ def start(turn: Turn, child: Child, parent: TaskRun | None, branch: str) -> None
             task_id=child.task.id,
             parent_id=parent.id if parent is not None else None,
             branch=branch,
-            index=child.index,
+            index=child.position,
             value=child.value,
             iteration=child.iteration if child.iteration is not None else _pass_of(parent, node),
             container=node.kind in (Kind.CONTAINER, Kind.WORKING_DIRECTORY),
@@ -145,6 +145,8 @@ def end(
             log_file=log_file,
         )
     )
+    if turn.plan.flow.sla:
+        sla.check(turn)
     turn.visit(run.parent_id, run.id)
 
 

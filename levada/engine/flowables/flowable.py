@@ -11,10 +11,10 @@ from levada.model.states import State, worse
 
 
 class Child(NamedTuple):
-    """A child to start: `index` is its place in its branch, `value` and `iteration` those of a loop."""
+    """A child to start: `position` is its place in its branch, `value` and `iteration` those of a loop."""
 
     task: Task
-    index: int
+    position: int
     value: str | None = None
     iteration: int | None = None
 

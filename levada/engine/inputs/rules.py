@@ -57,7 +57,7 @@ def _moment(parse: Callable[[str], Any], show: Callable[[Any], str]) -> Callable
 
 
 def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)
 
 
 def _short_time(value: time) -> str:

@@ -5,6 +5,7 @@ normalised to UTC with `Z`.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
@@ -48,7 +49,7 @@ def _text(value: Any) -> str:
 
 def _int(value: Any) -> int:
     if isinstance(value, bool):
-        raise ValueError("a boolean is no number")
+        raise TypeError("a boolean is no number")
     if isinstance(value, float) and not value.is_integer():
         raise ValueError("it has a fraction")
     return int(value.strip()) if isinstance(value, str) else int(value)
@@ -56,9 +57,9 @@ def _int(value: Any) -> int:
 
 def _float(value: Any) -> float:
     if isinstance(value, bool):
-        raise ValueError("a boolean is no number")
+        raise TypeError("a boolean is no number")
     number = float(value.strip()) if isinstance(value, str) else float(value)
-    if number != number or number in (float("inf"), float("-inf")):
+    if not math.isfinite(number):
         raise ValueError("it is not finite")
     return number
 
@@ -73,7 +74,7 @@ def _bool(value: Any) -> bool:
 
 
 def _datetime(value: Any) -> str:
-    moment = datetime.fromisoformat(str(value).strip().replace("Z", "+00:00"))
+    moment = datetime.fromisoformat(str(value).strip())
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -128,14 +129,14 @@ def _file(value: Any) -> str:
 def _list(value: Any) -> list[Any]:
     found = json.loads(value) if isinstance(value, str) else value
     if not isinstance(found, list | tuple):
-        raise ValueError("it is no list")
+        raise TypeError("it is no list")
     return list(found)
 
 
 def _array(value: Any, item_type: str | None) -> list[Any]:
     try:
         found = _list(value)
-    except ValueError as e:
+    except (ValueError, TypeError) as e:
         raise TypeMismatch(f"Expected `ARRAY` with items of type `{item_type}` but received `{_shown(value)}`") from e
     if item_type is None:
         return found

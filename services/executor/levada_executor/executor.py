@@ -1,0 +1,294 @@
+"""The executor's loop: poll a batch of commands, decide in memory, write once, then tell the world.
+
+    own the partitions → poll → fetch what is needed → decide all records → ONE commit → send, announce
+
+Offsets live in Postgres and move in the transaction that applies the records, so a crash anywhere replays nothing and
+loses nothing. The commit carries the epoch of every owned partition: whoever was replaced is fenced there. What must go
+out (commands to other executions) is part of the commit and sent afterwards; `relay_off` remembers what the bus has.
+
+After any doubt (connection lost in the middle of a commit) nothing in memory is believed: partitions are owned anew,
+positions read again, committed but unsent commands sent again. Receivers ignore repeats by natural key.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from levada import engine
+from levada.bus.port import COMMANDS, Bus, Outgoing, Record
+from levada.model import commands as cmd
+from levada.model.errors import LevadaError, Transient
+from levada.model.execution import Execution
+from levada.model.flow import Flow
+from levada.model.states import State
+from levada.runtime.clock import Clock
+from levada.store.port import ExecutionStore, OutEntry, SlotConflict
+from levada_executor.batch import Batch, Poisoned
+from levada_executor.cache import ExecutionCache
+
+log = logging.getLogger("levada.executor")
+
+MAX_RECORDS = 200
+MAX_BYTES = 1024 * 1024
+POLL_S = 0.5
+RELAY_IDLE_S = 1.0
+SEND_CHUNK = 500
+
+
+class FlowSource(Protocol):
+    """Where flows come from. `prepare` may do I/O; `find` answers from memory."""
+
+    async def prepare(self, wanted: set[tuple[str, str, str, int | None]]) -> None: ...
+
+    def find(self, tenant: str, namespace: str, id: str, revision: int | None) -> Flow | None: ...
+
+
+class Announcer(Protocol):
+    def announce(self, execution_id: str, state: State, terminal: bool) -> None: ...
+
+
+class Executor:
+    """One executor over all partitions it owns. `wake_workers` and `wake_timers` are called after a commit."""
+
+    def __init__(
+        self,
+        *,
+        store: ExecutionStore,
+        bus: Bus,
+        flows: FlowSource,
+        hub: Announcer,
+        clock: Clock,
+        environment: engine.Environment,
+        owner: str,
+        wake_workers: Callable[[], None] = lambda: None,
+        wake_timers: Callable[[int], None] = lambda due: None,
+        failpoint: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._flows = flows
+        self._hub = hub
+        self._clock = clock
+        self._environment = environment
+        self._owner = owner
+        self._wake_workers = wake_workers
+        self._wake_timers = wake_timers
+        self._failpoint = failpoint
+        self._cache = ExecutionCache()
+        self._owned: dict[int, int] = {}
+        self._positions: dict[int, int] = {}
+        self._out_next: dict[int, int] = {}
+        self._relayed: dict[int, int] = {}
+        self._relay_saved: dict[int, int] = {}
+        self.batches = 0
+        self.records = 0
+
+    # -- ownership -------------------------------------------------------------------------------------------------
+    async def take_over(self) -> None:
+        """Own all partitions: fence whoever had them, forget what is in memory, send what was committed but not sent."""
+        self._cache.clear()
+        self._owned.clear()
+        for owned in await self._store.own(range(self._bus.partitions), self._owner):
+            self._owned[owned.partition] = owned.epoch
+            self._positions[owned.partition] = owned.done_off
+            self._out_next[owned.partition] = owned.out_next
+            self._relayed[owned.partition] = self._relay_saved[owned.partition] = owned.relay_off
+            unsent = await self._store.unsent(owned.partition, owned.relay_off)
+            if unsent:
+                log.info("sending %d committed commands of partition %d again", len(unsent), owned.partition)
+                await self._send(unsent)
+        self._failpoint("executor.owned")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`. Raises Defect; Transient errors are ridden out with back-off."""
+        pause = 0.05
+        while not stop.is_set():
+            try:
+                await self.take_over()
+                while not stop.is_set():
+                    await self.step(POLL_S)
+                    pause = 0.05
+                await self.save_relay()
+            except Transient as error:
+                log.warning("the executor starts over in %.2f s: %s", pause, error)
+                await self._clock.sleep(pause * (0.5 + self._clock.random()))
+                pause = min(pause * 2, 5.0)
+
+    async def step(self, timeout_s: float) -> int:
+        """Poll once and apply what came; return the number of records."""
+        records = await self._bus.poll(
+            COMMANDS, self._positions, max_records=MAX_RECORDS, max_bytes=MAX_BYTES, timeout_s=timeout_s
+        )
+        if not records:
+            await self.save_relay()
+            return 0
+        self._failpoint("executor.polled")
+        await self._apply([(record, _decode(record)) for record in records])
+        return len(records)
+
+    async def save_relay(self) -> None:
+        """Store how far the bus has acknowledged, when nothing else is to be written."""
+        if self._relayed != self._relay_saved:
+            await self._write(self._new_batch({}))
+
+    # -- one batch -------------------------------------------------------------------------------------------------
+    async def _apply(self, work: Sequence[tuple[Record, cmd.Command | None]]) -> None:
+        executions = await self._fetch([command for _, command in work if command is not None])
+        batch = self._new_batch(executions)
+        for number, (record, command) in enumerate(work):
+            try:
+                batch.add(record, command)
+            except Poisoned as poisoned:
+                await self._isolate(work, number, poisoned)
+                return
+        try:
+            await self._write(batch)
+        except SlotConflict as conflict:
+            log.info("deciding a batch again: %s", conflict)
+            self._cache.forget(executions)
+            await self._apply(work)
+
+    async def _isolate(
+        self, work: Sequence[tuple[Record, cmd.Command | None]], number: int, poisoned: Poisoned
+    ) -> None:
+        """Apply what came before the poisonous record, then that record alone, then the rest."""
+        log.error("isolating a record: %s", poisoned, exc_info=poisoned.error)
+        self._cache.clear()
+        if number:
+            await self._apply(work[:number])
+        record, command = work[number]
+        assert command is not None
+        executions = await self._fetch([command])
+        batch = self._new_batch(executions)
+        try:
+            batch.add(record, command)
+        except Poisoned as again:
+            executions = await self._fetch([command], fresh=True)
+            batch = self._new_batch(executions)
+            self._bury(batch, record, command, again)
+        await self._write(batch)
+        if number + 1 < len(work):
+            await self._apply(work[number + 1 :])
+
+    def _bury(self, batch: Batch, record: Record, command: cmd.Command, poisoned: Poisoned) -> None:
+        try:
+            batch.add_poisoned(record, command, poisoned.error)
+        except LevadaError:
+            log.exception("execution %s can not even be failed; only the dead letter stays", command.execution_id)
+
+    def _new_batch(self, executions: dict[str, Execution | None]) -> Batch:
+        return Batch(
+            executions=executions,
+            flows=self._flow_of,
+            environment=self._environment,
+            now=self._clock.now_us,
+            out_next=self._out_next,
+        )
+
+    async def _fetch(self, commands: Sequence[cmd.Command], *, fresh: bool = False) -> dict[str, Execution | None]:
+        """Return the executions that the commands concern, and have their flows and slots at hand."""
+        wanted = dict.fromkeys(command.execution_id for command in commands)
+        wanted.update(dict.fromkeys(c.replay_of for c in commands if isinstance(c, cmd.StartExecution) and c.replay_of))
+        if fresh:
+            self._cache.forget(wanted)
+        found: dict[str, Execution | None] = {id_: self._cache.get(id_) for id_ in wanted}
+        missing = [id_ for id_, execution in found.items() if execution is None]
+        if missing:
+            found.update(await self._store.load(missing))
+        await self._prepare_flows(commands, found)
+        return found
+
+    async def _prepare_flows(self, commands: Sequence[cmd.Command], found: dict[str, Execution | None]) -> None:
+        flows: set[tuple[str, str, str, int | None]] = set()
+        for command in commands:
+            execution = found.get(command.execution_id)
+            if execution is not None:
+                flows.add((execution.tenant, execution.namespace, execution.flow_id, _revision(command, execution)))
+            elif isinstance(command, cmd.StartExecution):
+                flows.add((command.tenant, command.namespace, command.flow_id, command.flow_revision))
+        await self._flows.prepare(flows)
+        limited = {
+            flow.key for key in flows if (flow := self._flows.find(*key)) is not None and flow.concurrency is not None
+        }
+        self._environment.slots.clear()
+        if limited:
+            self._environment.slots.update(await self._store.slots(sorted(limited)))
+
+    def _flow_of(self, command: cmd.Command, execution: Execution | None) -> Flow | None:
+        if execution is not None:
+            return self._flows.find(
+                execution.tenant, execution.namespace, execution.flow_id, _revision(command, execution)
+            )
+        if isinstance(command, cmd.StartExecution):
+            return self._flows.find(command.tenant, command.namespace, command.flow_id, command.flow_revision)
+        return None
+
+    # -- writing and telling ---------------------------------------------------------------------------------------
+    async def _write(self, batch: Batch) -> None:
+        """Commit, then send and announce. After an exception nothing in memory is believed any more."""
+        commit = batch.commit(dict(self._owned), dict(self._relayed))
+        self._failpoint("executor.before_commit")
+        try:
+            admitted = await self._store.commit(commit)
+        except BaseException:
+            self._cache.forget(batch.executions)
+            raise
+        self._failpoint("executor.after_commit")
+        self.batches += 1
+        self.records += batch.records
+        self._positions.update(commit.positions)
+        self._relay_saved = dict(commit.relayed)
+        out = batch.out
+        self._out_next = batch.out_next
+        out.extend(self._admissions(admitted))
+        for write in commit.writes:
+            write.execution.dirty.clear()
+            self._cache.keep(write.execution)
+        if batch.submitted or batch.cancelled:
+            self._wake_workers()
+        if batch.next_due is not None:
+            self._wake_timers(batch.next_due)
+        for change in batch.announcements:
+            self._hub.announce(change.execution_id, change.state, change.terminal)
+        await self._send(out)
+        self._failpoint("executor.after_send")
+
+    def _admissions(self, admitted: Sequence[tuple[str, str]]) -> list[OutEntry]:
+        """The store wrote these at the end of the first partition's out log; they are sent like the others."""
+        first = min(self._owned)
+        entries = []
+        for _, execution_id in admitted:
+            entries.append(OutEntry(first, self._out_next[first], cmd.AdmitExecution(execution_id=execution_id)))
+            self._out_next[first] += 1
+        return entries
+
+    async def _send(self, entries: Sequence[OutEntry]) -> None:
+        """Append committed commands to the bus, in order, and remember the acknowledgement."""
+        for at in range(0, len(entries), SEND_CHUNK):
+            chunk = entries[at : at + SEND_CHUNK]
+            await self._bus.append([_outgoing(entry) for entry in chunk])
+            self._failpoint("executor.sent")
+            for entry in chunk:
+                self._relayed[entry.partition] = max(self._relayed.get(entry.partition, 0), entry.off + 1)
+
+
+def _outgoing(entry: OutEntry) -> Outgoing:
+    command = entry.command
+    return Outgoing(COMMANDS, command.execution_id, cmd.encode(command), f"{entry.partition}/{entry.off}")
+
+
+def _revision(command: cmd.Command, execution: Execution) -> int:
+    """A restart may ask for another revision; everything else stays on the execution's own."""
+    if isinstance(command, cmd.RestartExecution) and command.flow_revision is not None:
+        return command.flow_revision
+    return execution.flow_revision
+
+
+def _decode(record: Record) -> cmd.Command | None:
+    try:
+        command: cmd.Command = cmd.decode(record.body)
+        return command
+    except ValueError as error:  # msgspec's errors; also unknown tags of a newer version
+        log.warning("record %s/%s can not be read: %s", record.partition, record.offset, error)
+        return None

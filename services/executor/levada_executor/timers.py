@@ -1,0 +1,91 @@
+"""Timers and leases: what becomes due is turned into commands on the bus, where the engine decides what it means.
+
+Both loops only ever append commands, so running two of them, or one twice, changes nothing: a timer names the event that
+armed it, a lost worker its attempt.
+"""
+
+import asyncio
+import logging
+
+from levada.bus.port import COMMANDS, Bus, Outgoing
+from levada.jobs.port import LeaseKeeper
+from levada.model import commands as cmd
+from levada.runtime.clock import Clock
+from levada.store.port import DueTimer, ExecutionStore
+
+log = logging.getLogger("levada.executor")
+
+LOOK_S = 1.0
+BATCH = 500
+
+
+class TimerLoop:
+    """Sleeps until the next known due time (or LOOK_S), then fires what is due."""
+
+    def __init__(self, store: ExecutionStore, bus: Bus, clock: Clock) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._next_due: int | None = None
+        self._woken = asyncio.Event()
+
+    def wake(self, due: int) -> None:
+        """A timer was armed."""
+        if self._next_due is None or due < self._next_due:
+            self._next_due = due
+            self._woken.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            fired = await self.fire()
+            if fired < BATCH:
+                await self._wait(stop)
+
+    async def fire(self) -> int:
+        """Put the commands of due timers on the bus; return how many."""
+        self._next_due = None
+        due = await self._store.due_timers(self._clock.now_us(), BATCH)
+        if due:
+            await self._bus.append([_command(timer) for timer in due])
+            await self._store.mark_fired(due)
+        return len(due)
+
+    async def _wait(self, stop: asyncio.Event) -> None:
+        self._woken.clear()
+        wait_s = LOOK_S
+        if self._next_due is not None:
+            wait_s = min(max((self._next_due - self._clock.now_us()) / 1_000_000, 0.001), LOOK_S)
+        woken = asyncio.ensure_future(self._woken.wait())
+        stopped = asyncio.ensure_future(stop.wait())
+        slept = asyncio.ensure_future(self._clock.sleep(wait_s))
+        try:
+            await asyncio.wait({woken, stopped, slept}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in (woken, stopped, slept):
+                waiter.cancel()
+
+
+def _command(timer: DueTimer) -> Outgoing:
+    fired = cmd.TimerFired(
+        execution_id=timer.execution_id, seq=timer.seq, kind=timer.kind, task_run_id=timer.task_run_id
+    )
+    return Outgoing(COMMANDS, timer.execution_id, cmd.encode(fired), f"timer/{timer.execution_id}/{timer.seq}")
+
+
+class LeaseLoop:
+    """Looks for attempts whose worker no longer renews them."""
+
+    def __init__(self, leases: LeaseKeeper, clock: Clock, every_s: float) -> None:
+        self._leases = leases
+        self._clock = clock
+        self._every_s = every_s
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            expired = await self._leases.expire(BATCH)
+            if expired:
+                log.warning("%d attempts lost their worker", expired)
+            try:
+                await asyncio.wait_for(stop.wait(), self._every_s)
+            except TimeoutError:
+                continue
