@@ -38,6 +38,7 @@ SETTINGS = {
     "tcp_keepalives_interval": "5",
     "client_connection_check_interval": "5000",
     "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
     "timezone": "UTC",
 }
 
@@ -65,6 +66,7 @@ class Database:
                 min_size=min(2, size),
                 max_size=size,
                 max_queries=NO_LIMIT,
+                max_cacheable_statement_size=0,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=COMMAND_TIMEOUT_S,
                 server_settings=database._settings,

@@ -1,11 +1,11 @@
 """A `Commit` as columns: what the statements of `executions` take.
 
-Every list of rows becomes one array per column and so one statement, whatever the size of the batch. Empty ones are
-skipped by the caller. Nothing here talks to the database.
+Every list of rows becomes one array per column, whatever the size of the batch. Nothing here talks to the database.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,73 +19,63 @@ from levada.store.port import Commit, ExecutionWrite
 Row = tuple[Any, ...]
 
 
-class Rows:
-    """The rows of one batch, by statement. Names are those of the `.sql` files."""
+#: Rows by statement; names are those of the files in `sql/commit`.
+Rows = dict[str, list[Row]]
 
-    __slots__ = (
-        "arm_timers",
-        "delete_task_runs",
-        "drop_timers",
-        "insert_events",
-        "insert_executions",
-        "insert_task_runs",
-        "submit_task_runs",
-        "update_executions",
-        "upsert_task_runs",
-        "withdraw_task_runs",
-    )
 
-    def __init__(self, writes: Sequence[ExecutionWrite]) -> None:
-        for name in self.__slots__:
-            setattr(self, name, [])
-        for write in writes:
-            self._add(write)
+def of_commit(batch: Commit, now: int) -> Rows:
+    """Return the rows of a batch; statements without any are absent."""
+    rows: Rows = defaultdict(list)
+    for write in batch.writes:
+        _add(rows, write, now)
+    if batch.out:
+        rows["insert_out"] = [
+            (entry.partition, entry.off, now, encoding.command_text(entry.command)) for entry in batch.out
+        ]
+    if batch.logs:
+        rows["insert_logs"] = logs(batch.logs)
+    if batch.metrics:
+        rows["insert_metrics"] = metrics(batch.metrics)
+    if batch.dead:
+        rows["insert_dead_letters"] = dead_letters(batch)
+    return rows
 
-    insert_executions: list[Row]
-    update_executions: list[Row]
-    insert_events: list[Row]
-    insert_task_runs: list[Row]
-    upsert_task_runs: list[Row]
-    submit_task_runs: list[Row]
-    withdraw_task_runs: list[Row]
-    delete_task_runs: list[Row]
-    arm_timers: list[Row]
-    drop_timers: list[Row]
 
-    def _add(self, write: ExecutionWrite) -> None:
-        execution = write.execution
-        if write.read_seq == 0:
-            self.insert_executions.append(_inserted(execution))
+def _add(rows: Rows, write: ExecutionWrite, now: int) -> None:
+    execution = write.execution
+    if write.read_seq == 0:
+        rows["insert_executions"].append(_inserted(execution))
+    else:
+        rows["update_executions"].append(_updated(execution))
+    if write.events:
+        text = encoding.events_text(write.events)
+        rows["insert_events"].append((execution.id, write.read_seq + 1, write.events[0].at, text))
+    if execution.dirty or write.submitted or write.withdrawn:
+        _add_task_runs(rows, write, now)
+    for timer in write.timers:
+        rows["arm_timers"].append((execution.id, timer.seq, timer.kind, timer.due, timer.task_run_id))
+    for seq, kind in write.fired:
+        rows["drop_timers"].append((execution.id, seq, kind))
+
+
+def _add_task_runs(rows: Rows, write: ExecutionWrite, now: int) -> None:
+    execution = write.execution
+    numbers = encoding.numbered(execution, write.read_seq)
+    wanted = jobs_wanted(write)
+    withdrawn = set(write.withdrawn) - wanted.keys()
+    plain = rows["insert_task_runs" if write.read_seq == 0 else "upsert_task_runs"]
+    for id in execution.dirty | wanted.keys() | withdrawn:
+        run = execution.task_runs.get(id)
+        if run is None:
+            rows["delete_task_runs"].append((execution.id, id))
+            continue
+        job = wanted.get(id)
+        if job is not None:
+            rows["submit_task_runs"].append(_submitted(run, numbers.get(id, 0), job, now))
+        elif id in withdrawn and id not in numbers:
+            rows["withdraw_task_runs"].append((execution.id, id, run.state, encoding.task_run_text(run)))
         else:
-            self.update_executions.append(_updated(execution, write.read_seq))
-        if write.events:
-            text = encoding.events_text(write.events)
-            self.insert_events.append((execution.id, write.read_seq + 1, write.events[0].at, text))
-        if execution.dirty or write.submitted or write.withdrawn:
-            self._add_task_runs(write)
-        for timer in write.timers:
-            self.arm_timers.append((execution.id, timer.seq, timer.kind, timer.due, timer.task_run_id))
-        for seq, kind in write.fired:
-            self.drop_timers.append((execution.id, seq, kind))
-
-    def _add_task_runs(self, write: ExecutionWrite) -> None:
-        execution = write.execution
-        numbers = encoding.numbered(execution, write.read_seq)
-        wanted = jobs_wanted(write)
-        withdrawn = set(write.withdrawn) - wanted.keys()
-        plain = self.insert_task_runs if write.read_seq == 0 else self.upsert_task_runs
-        for id in execution.dirty | wanted.keys() | withdrawn:
-            run = execution.task_runs.get(id)
-            if run is None:
-                self.delete_task_runs.append((execution.id, id))
-                continue
-            job = wanted.get(id)
-            if job is not None:
-                self.submit_task_runs.append(_submitted(run, numbers.get(id, 0), job))
-            elif id in withdrawn and id not in numbers:
-                self.withdraw_task_runs.append((execution.id, id, run.state, encoding.task_run_text(run)))
-            else:
-                plain.append((execution.id, id, numbers.get(id, 0), run.state, encoding.task_run_text(run)))
+            plain.append((execution.id, id, numbers.get(id, 0), run.state, encoding.task_run_text(run)))
 
 
 def turned(rows: Sequence[Row]) -> list[tuple[Any, ...]]:
@@ -113,10 +103,9 @@ def _inserted(execution: Execution) -> Row:
     )
 
 
-def _updated(execution: Execution, read_seq: int) -> Row:
+def _updated(execution: Execution) -> Row:
     return (
         execution.id,
-        read_seq,
         execution.flow_revision,
         execution.state,
         encoding.ended(execution),
@@ -127,7 +116,7 @@ def _updated(execution: Execution, read_seq: int) -> Row:
     )
 
 
-def _submitted(run: TaskRun, n: int, job: Job) -> Row:
+def _submitted(run: TaskRun, n: int, job: Job, now: int) -> Row:
     return (
         job.execution_id,
         run.id,
@@ -138,11 +127,8 @@ def _submitted(run: TaskRun, n: int, job: Job) -> Row:
         job.queue,
         job.priority,
         job.attempt,
+        now,
     )
-
-
-def out(batch: Commit) -> list[Row]:
-    return [(entry.partition, entry.off, encoding.command_text(entry.command)) for entry in batch.out]
 
 
 def dead_letters(batch: Commit) -> list[Row]:

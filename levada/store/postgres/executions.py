@@ -1,9 +1,10 @@
 """The executor's store in Postgres.
 
-`commit` is the heart: one transaction, one statement per table touched, arrays instead of rows. Its first statement locks
-the owner rows under our epoch and moves the positions; when a row is missing, somebody else owns that partition and
-nothing is written. Its last statements are those that other executors wait for (concurrency slots), so that they wait
-shortly. It sends no NOTIFY: one inside a transaction makes all commits of the server queue up behind each other.
+`commit` is the heart: one statement with arrays instead of rows, whatever the size of the batch (see `composed`). It locks
+the owner rows under our epochs; when one is missing, somebody else owns that partition and nothing is written. Only a
+batch that touches concurrency slots needs a transaction of several statements, because other executors wait for those:
+they come last, so that they wait shortly. There is no NOTIFY here: one inside a transaction makes all commits of the
+server queue up behind each other.
 """
 
 from __future__ import annotations
@@ -15,29 +16,17 @@ from typing import Any
 
 import asyncpg
 
-from levada.database import Connection, Database, Statements, touched
+from levada.database import Connection, Database, Statements
 from levada.model.commands import AdmitExecution
 from levada.model.errors import Defect
 from levada.model.execution import Execution
 from levada.store import encoding
 from levada.store.port import Commit, DueTimer, Fenced, OutEntry, Ownership, SequenceConflict
 from levada.store.postgres import columns
-from levada.store.postgres.logs import LOGS, METRICS
+from levada.store.postgres.composed import composed
 from levada.store.postgres.slots import SlotBook
 
 SQL = Statements(Path(__file__).parent / "sql" / "executions")
-
-#: Statements of `columns.Rows` that just write, in an order that keeps rows of one table together.
-PLAIN = (
-    "insert_task_runs",
-    "upsert_task_runs",
-    "submit_task_runs",
-    "withdraw_task_runs",
-    "delete_task_runs",
-    "insert_events",
-    "arm_timers",
-    "drop_timers",
-)
 
 
 class PostgresExecutionStore:
@@ -91,71 +80,68 @@ class PostgresExecutionStore:
     # --- the commit
 
     async def commit(self, batch: Commit) -> list[tuple[str, str]]:
-        rows = columns.Rows(batch.writes)
+        rows = columns.of_commit(batch, self._now_us())
+        if not batch.slots:
+            await self._write(self._database.fetch, batch, rows)
+            return []
+        out = rows.pop("insert_out", [])
         async with self._database.transaction() as connection:
-            out_next = await self._fence(connection, batch)
-            await self._write_executions(connection, rows)
-            for name in PLAIN:
-                await _run(connection, name, getattr(rows, name))
-            await _run(connection, "insert_dead_letters", columns.dead_letters(batch))
-            await _run(connection, "insert", columns.logs(batch.logs), LOGS)
-            await _run(connection, "insert", columns.metrics(batch.metrics), METRICS)
-            admitted = await SlotBook(connection).apply(batch.slots) if batch.slots else []
-            await self._write_out(connection, batch, admitted, out_next)
+            out_next = await self._write(connection.fetch, batch, rows)
+            admitted = await SlotBook(connection).apply(batch.slots)
+            await self._write_out(connection, batch, out, admitted, out_next)
         return admitted
 
-    async def _fence(self, connection: Connection, batch: Commit) -> dict[int, int]:
-        """Lock the owner rows, move the positions and return where each partition's out offsets go on."""
-        out_next: dict[int, int] = {}
-        for entry in batch.out:
-            out_next[entry.partition] = max(entry.off + 1, out_next.get(entry.partition, 0))
-        parts = sorted(batch.owned)
-        held = await connection.fetch(
-            SQL["fence"],
-            parts,
-            [batch.owned[part] for part in parts],
-            [batch.positions.get(part) for part in parts],
-            [batch.relayed.get(part) for part in parts],
-            [out_next.get(part) for part in parts],
-        )
-        found = dict(held)
-        if len(found) != len(parts):
-            lost = sorted(set(parts) - found.keys())
-            raise Fenced(f"partitions {lost} of the commands topic have another owner now")
-        return found
-
-    async def _write_executions(self, connection: Connection, rows: columns.Rows) -> None:
+    async def _write(self, fetch: Callable[..., Any], batch: Commit, rows: columns.Rows) -> dict[int, int]:
+        """Write everything but the slots; return where each partition's out offsets go on."""
+        held = _owners(batch)
+        found = [(write.execution.id, write.read_seq) for write in batch.writes if write.read_seq > 0]
+        parts = [(name, columns.turned(some)) for name, some in rows.items() if some]
+        sql, arguments = composed(held, columns.turned(found), parts)
         try:
-            await _run(connection, "insert_executions", rows.insert_executions)
+            answer = await fetch(sql, *arguments)
         except asyncpg.UniqueViolationError as error:
-            raise SequenceConflict(f"an execution to be created exists already: {error.detail}") from error
-        changed = await _run(connection, "update_executions", rows.update_executions)
-        if changed != len(rows.update_executions):
-            wanted = [f"{row[0]} after event {row[1]}" for row in rows.update_executions]
+            raise SequenceConflict(f"an execution or an event to be added exists already: {error.detail}") from error
+        except asyncpg.DataError as error:
+            raise Defect(f"a value of the batch does not fit its column: {error}") from error
+        if len(answer) != len(batch.owned):
+            lost = sorted(set(batch.owned) - {row[0] for row in answer})
+            raise Fenced(f"partitions {lost} of the commands topic have another owner now")
+        if answer[0][2] != len(found):
             raise SequenceConflict(
-                f"{len(wanted) - changed} of these executions are not where this executor read them: {', '.join(wanted)}"
+                f"{len(found) - answer[0][2]} of these executions are not where this executor read them: "
+                + ", ".join(f"{id} after event {seq}" for id, seq in found)
             )
+        return {part: out_next for part, out_next, _ in answer}
 
     async def _write_out(
-        self, connection: Connection, batch: Commit, admitted: Sequence[tuple[str, str]], out_next: dict[int, int]
+        self,
+        connection: Connection,
+        batch: Commit,
+        rows: list[columns.Row],
+        admitted: Sequence[tuple[str, str]],
+        out_next: dict[int, int],
     ) -> None:
-        rows = columns.out(batch)
+        """Keep the commands to send, those of the admitted behind the batch's own in its first partition."""
         if admitted:
             first = min(batch.owned)
             for number, (_, execution_id) in enumerate(admitted):
                 command = encoding.command_text(AdmitExecution(execution_id=execution_id))
-                rows.append((first, out_next[first] + number, command))
+                rows.append((first, out_next[first] + number, self._now_us(), command))
             await connection.execute(SQL["advance_out"], first, len(admitted))
         if rows:
-            await connection.execute(SQL["insert_out"], *columns.turned(rows), self._now_us())
+            await connection.execute(SQL["insert_out"], *columns.turned(rows))
 
 
-async def _run(connection: Connection, name: str, rows: Sequence[Any], statements: Statements = SQL) -> int:
-    """Run a statement over rows, if there are any; return how many it touched."""
-    if not rows:
-        return 0
-    try:
-        status = await connection.execute(statements[name], *columns.turned(rows))
-    except asyncpg.DataError as error:
-        raise Defect(f"{name}: a value does not fit its column: {error}") from error
-    return touched(status)
+def _owners(batch: Commit) -> list[list[Any]]:
+    """Return the columns of what we own: partition, epoch, and the new positions where there are any."""
+    out_next: dict[int, int] = {}
+    for entry in batch.out:
+        out_next[entry.partition] = max(entry.off + 1, out_next.get(entry.partition, 0))
+    parts = sorted(batch.owned)
+    return [
+        parts,
+        [batch.owned[part] for part in parts],
+        [batch.positions.get(part) for part in parts],
+        [batch.relayed.get(part) for part in parts],
+        [out_next.get(part) for part in parts],
+    ]

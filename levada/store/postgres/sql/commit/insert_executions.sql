@@ -11,3 +11,4 @@ FROM unnest(
     id, tenant, namespace, flow_id, flow_revision, state, created, ended, parent_id, trigger_execution_id, kind,
     labels, deleted, seq, head
 )
+WHERE EXISTS (SELECT FROM gate)

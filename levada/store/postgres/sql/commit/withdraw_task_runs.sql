@@ -5,4 +5,4 @@ SET state = w.state,
     lease = CASE WHEN t.lease IN ('claimed', 'cancel') THEN 'cancel' END,
     job = NULL
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS w (execution_id, id, state, body)
-WHERE t.execution_id = w.execution_id AND t.id = w.id
+WHERE EXISTS (SELECT FROM gate) AND t.execution_id = w.execution_id AND t.id = w.id
