@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup run test test-fast lint format bench conformance lock chaos clean
+.PHONY: help setup run test test-fast lint format docs bench conformance lock chaos clean
 
 help:            ## Show this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ lint: $(STAMP)   ## ruff, mypy --strict, import-linter
 
 format: $(STAMP) ## Reformat and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+docs: $(STAMP)  ## Write the pages under docs/ that are made from code
+	@$(BIN)/python docs/generate.py
 
 bench: $(STAMP)  ## Every benchmark under load-tests/, with the machine they ran on
 	@$(BIN)/python load-tests/run.py

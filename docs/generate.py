@@ -1,18 +1,26 @@
 """Write the pages that are made from code: `python docs/generate.py`.
 
-docs/cli.md comes from the commands themselves, docs/configuration.md from the tree of settings, docs/api.md from the table
-of routes. tests/meta/test_docs.py fails when a page is not what this script would write.
+cli.md comes from the commands themselves, configuration.md from the tree of settings, api.md from the table of routes,
+expressions.md from the tables of the language, tasks.md from the classes of the plugins. tests/meta/test_docs.py fails
+when a page is not what this script would write.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
+import msgspec
 
+from levada import expr, plugins, sdk
 from levada.cli import app
+from levada.expr.registry import Entry, Parameter
 from levada.runtime.config import SPECS, VARIABLES, Config, value_at
 from levada.runtime.config import setting as settings
 from levada_api import table
@@ -30,14 +38,11 @@ KINDS: Mapping[str, str] = {
 
 def pages() -> dict[Path, str]:
     """Return every generated page by its path."""
-    return {HERE / "cli.md": cli(), HERE / "configuration.md": configuration(), HERE / "api.md": api()}
+    made = {"cli": _cli, "configuration": _configuration, "api": _api, "expressions": _expressions, "tasks": _tasks}
+    return {HERE / f"{name}.md": "\n".join(lines()) + "\n" for name, lines in made.items()}
 
 
 # --- cli.md
-
-
-def cli() -> str:
-    return "\n".join(_cli()) + "\n"
 
 
 def _cli() -> Iterator[str]:
@@ -90,10 +95,6 @@ def _prose(text: str | None) -> str:
 # --- configuration.md
 
 
-def configuration() -> str:
-    return "\n".join(_configuration()) + "\n"
-
-
 def _configuration() -> Iterator[str]:
     yield "# Configuration"
     yield ""
@@ -133,10 +134,6 @@ def _row(path: str) -> str:
 GROUPS = ("flows", "executions", "logs", "outputs", "metrics", "kv", "namespaces", "plugins", "pebble", "configs")
 
 
-def api() -> str:
-    return "\n".join(_api()) + "\n"
-
-
 def _api() -> Iterator[str]:
     yield "# Routes"
     yield ""
@@ -165,6 +162,134 @@ def _group(template: str) -> str:
     if segments[0] == "namespaces" and len(segments) > 2:
         return {"kv": "kv", "files": "namespace files"}.get(segments[2], "namespaces")
     return segments[0] if template.startswith("/api/") else "instance"
+
+
+# --- expressions.md
+
+
+def _expressions() -> Iterator[str]:
+    yield "# Expressions: everything there is"
+    yield ""
+    yield "Made by `python docs/generate.py` from the tables of `levada/expr`; do not edit. The language is explained in"
+    yield "[guides/expressions.md](guides/expressions.md). *(service)* marks what a worker has to ask a service for."
+    yield ""
+    yield "## Operators"
+    yield ""
+    yield "From weakest to strongest; of two on one level the left one is applied first."
+    yield ""
+    yield "| operator | |"
+    yield "| --- | --- |"
+    for operator in sorted(expr.OPERATORS.values(), key=lambda one: one.precedence):
+        yield f"| `{_cell(operator.signature)}` | {_cell(operator.doc)} |"
+    for title, entries in (("Filters", expr.FILTERS), ("Functions", expr.FUNCTIONS), ("Tests", expr.TESTS)):
+        yield ""
+        yield f"## {title}"
+        yield ""
+        yield "| | |"
+        yield "| --- | --- |"
+        for name in sorted(entries, key=str.lower):
+            entry = entries[name]
+            service = " *(service)*" if entry.io else ""
+            yield f"| `{_cell(_signature(title, entry))}` | {_cell(entry.doc)}{service} |"
+
+
+def _signature(title: str, entry: Entry) -> str:
+    arguments = ", ".join(_argument(parameter) for parameter in entry.parameters) + (", …" if entry.variadic else "")
+    if title == "Tests":
+        return f"x is {entry.name}" + (f"({arguments})" if arguments else "")
+    if title == "Filters":
+        return f"x | {entry.name}" + (f"({arguments})" if arguments else "")
+    return f"{entry.name}({arguments})"
+
+
+def _argument(parameter: Parameter) -> str:
+    return parameter.name if parameter.required else f"{parameter.name}={parameter.default}"
+
+
+# --- tasks.md
+
+
+def _tasks() -> Iterator[str]:
+    yield "# Tasks, triggers and conditions"
+    yield ""
+    yield "Made by `python docs/generate.py` from the classes under `levada/plugins`; do not edit."
+    yield ""
+    yield "A type may be written in full (`io.kestra.plugin.core.log.Log`) or without `io.kestra.plugin.`. **Bold** properties"
+    yield "must be given; the others show their default. Beside these every task has `id`, `type`, `description`, `retry`,"
+    yield "`timeout`, `disabled`, `runIf`, `allowFailure`, `allowWarning`, `logLevel`, `logToFile`, `workerGroup`, `taskCache`"
+    yield "and `onWorkerLost`."
+    family = ""
+    for declared in plugins.discover().all():
+        if declared.TYPE.rpartition(".")[0] != family:
+            family = declared.TYPE.rpartition(".")[0]
+            yield ""
+            yield f"## {family}"
+        yield ""
+        yield f"### {declared.TYPE}"
+        yield ""
+        yield _what(declared)
+        properties = [_property(field) for field in msgspec.structs.fields(declared)]
+        if properties:
+            yield ""
+            yield from properties
+
+
+def _what(declared: type[sdk.Task | sdk.Trigger | sdk.Condition]) -> str:
+    """Return the first paragraph of the class, and what kind of thing it is."""
+    text = inspect.cleandoc(declared.__doc__ or "").partition("\n\n")[0] if "__doc__" in vars(declared) else ""
+    if text.startswith(f"{declared.__name__}("):
+        text = ""  # what a dataclass would write for itself
+    kind = (
+        "trigger"
+        if issubclass(declared, sdk.Trigger)
+        else "condition"
+        if issubclass(declared, sdk.Condition)
+        else "task"
+    )
+    return f"*{kind}{', deprecated' if declared.DEPRECATED else ''}*" + (f" – {text}" if text else "")
+
+
+def _property(field: msgspec.structs.FieldInfo) -> str:
+    kind = _type_name(field.type)
+    if field.required:
+        return f"- **`{field.encode_name}`** {kind}"
+    default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    plain = msgspec.to_builtins(default, str_keys=True, enc_hook=str)
+    shown = "" if plain in (None, "", [], {}) else f" = `{json.dumps(plain, ensure_ascii=False)}`"
+    return f"- `{field.encode_name}` {kind}{shown}"
+
+
+def _type_name(kind: Any) -> str:
+    """Return a type in the words of a flow's author."""
+    origin, arguments = get_origin(kind), [one for one in get_args(kind) if one is not type(None)]
+    if origin is Annotated:
+        return _type_name(arguments[0])
+    if origin in (UnionType, Union):
+        return " or ".join(dict.fromkeys(map(_type_name, arguments)))
+    if origin is Literal:
+        return " or ".join(f"`{choice}`" for choice in arguments)
+    if origin is not None:
+        kind = origin
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return " or ".join(f"`{member.value}`" for member in kind)
+    return WORDS.get(getattr(kind, "__name__", str(kind)), "object")
+
+
+WORDS: Mapping[str, str] = {
+    "str": "text",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "list": "list",
+    "tuple": "list",
+    "dict": "map",
+    "Mapping": "map",
+    "Any": "any",
+    "Duration": "duration",
+    "datetime": "date and time",
+    "date": "date",
+    "time": "time",
+}
 
 
 def _cell(text: str) -> str:
