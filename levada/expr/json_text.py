@@ -44,7 +44,7 @@ def dump(value: Any, frame: Frame, *, indent: bool = False) -> str:
 def load(text: str | bytes, what: str) -> Any:
     """Parse JSON. Raises ExpressionError naming `what`."""
     try:
-        return orjson.loads(text)
+        return orjson.loads(str.__str__(text) if isinstance(text, str) else text)
     except orjson.JSONDecodeError as problem:
         raise ExpressionError(f"{what} is not JSON: {problem}") from problem
 

@@ -15,6 +15,7 @@ import re2
 
 from levada.expr import budgets
 from levada.expr.errors import ExpressionError
+from levada.expr.frame import Frame
 
 MAX_PATTERN_CHARS: Final = 4096
 _REFERENCE: Final = re.compile(r"\\(.)|\$(\d)|\$\{(\w+)\}|(\$)", re.DOTALL)
@@ -49,18 +50,18 @@ def extract(text: str, pattern: str, group: int) -> str | None:
     return None if found is None else found.group(group)
 
 
-def split(text: str, pattern: str, limit: int) -> list[str]:
+def split(text: str, pattern: str, limit: int, frame: Frame) -> list[str]:
     """Split as Java does: `limit` parts at most when positive; when 0, empty parts at the end are dropped."""
     parts: list[str] = []
     start = 0
     for found in _compiled(pattern).finditer(text):
+        frame.charge(1)
         if limit > 0 and len(parts) == limit - 1:
             break
         begin, end = found.span()
         if end == 0 or (begin == end and begin == len(text)):
             continue
         parts.append(text[start:begin])
-        budgets.check_items(len(parts))
         start = end
     parts.append(text[start:])
     while limit == 0 and len(parts) > 1 and not parts[-1]:
@@ -68,14 +69,14 @@ def split(text: str, pattern: str, limit: int) -> list[str]:
     return parts
 
 
-def replace(text: str, pattern: str, replacement: str) -> str:
+def replace(text: str, pattern: str, replacement: str, frame: Frame) -> str:
     """Replace every match; the result is counted while it grows."""
     compiled = _compiled(pattern)
     expand = _template(replacement, compiled)
     out: list[str] = []
     size = at = 0
-    for count, found in enumerate(compiled.finditer(text)):
-        budgets.check_items(count)
+    for found in compiled.finditer(text):
+        frame.charge(1)
         begin, end = found.span()
         piece = text[at:begin] + expand(found)
         size += len(piece)

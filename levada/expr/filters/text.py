@@ -120,7 +120,7 @@ def _replaced(frame: Frame, value: Any, pairs: list[tuple[str, str]], *, regexp:
     text = _text(value)
     for old, new in pairs:
         if regexp:
-            text = patterns.replace(text, old, new)
+            text = patterns.replace(text, old, new, frame)
         elif old:
             budgets.check_text(len(text) + text.count(old) * (len(new) - len(old)))
             text = text.replace(old, new)
@@ -129,12 +129,12 @@ def _replaced(frame: Frame, value: Any, pairs: list[tuple[str, str]], *, regexp:
 
 
 @filter_("split")
-def split(value: Any, delimiter: Any, limit: Any = None) -> list[str] | None:
+def split(frame: Frame, value: Any, delimiter: Any, limit: Any = None) -> list[str] | None:
     """The parts between matches of a regular expression; at most `limit` parts where it is positive."""
     if value is None:
         return None
     most = 0 if limit is None else values.whole_number(limit, "`limit`")
-    return patterns.split(_text(value), _text(delimiter), most)
+    return patterns.split(_text(value), _text(delimiter), most, frame)
 
 
 @filter_("substringBefore")
@@ -275,9 +275,9 @@ def regex_match(value: Any, regex: Any) -> bool:
 
 
 @filter_("regexReplace")
-def regex_replace(value: Any, regex: Any, replacement: Any) -> str | None:
+def regex_replace(frame: Frame, value: Any, regex: Any, replacement: Any) -> str | None:
     """Every match of the regular expression replaced; `$1` is a group."""
-    return None if value is None else patterns.replace(_text(value), _text(regex), _text(replacement))
+    return None if value is None else patterns.replace(_text(value), _text(regex), _text(replacement), frame)
 
 
 @filter_("regexExtract")
