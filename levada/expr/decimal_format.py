@@ -115,7 +115,9 @@ def _split(part: str, pattern: str) -> tuple[str, str, str]:
         else:
             is_digit = char in "#0,." or (char == "E" and body and part[at + 1 : at + 2] == "0")
             at += 1
-            if is_digit and not after:
+            if is_digit and after:
+                raise ExpressionError(f"`{pattern}` is not a number pattern: digits after text; quote what is text")
+            if is_digit:
                 body += char
                 continue
             text = char

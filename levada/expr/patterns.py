@@ -55,7 +55,7 @@ def split(text: str, pattern: str, limit: int, frame: Frame) -> list[str]:
     parts: list[str] = []
     start = 0
     for found in _compiled(pattern).finditer(text):
-        frame.charge(1)
+        frame.charge(2)
         if limit > 0 and len(parts) == limit - 1:
             break
         begin, end = found.span()
@@ -76,7 +76,7 @@ def replace(text: str, pattern: str, replacement: str, frame: Frame) -> str:
     out: list[str] = []
     size = at = 0
     for found in compiled.finditer(text):
-        frame.charge(1)
+        frame.charge(2)
         begin, end = found.span()
         piece = text[at:begin] + expand(found)
         size += len(piece)
