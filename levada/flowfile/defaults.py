@@ -12,7 +12,6 @@ import msgspec
 
 from levada.flowfile import properties
 from levada.flowfile.node import Node
-from levada.flowfile.problems import Report
 from levada.sdk import Registry, canonical
 from levada.sdk.registry import PREFIX
 
@@ -63,7 +62,7 @@ def _entry(node: Node, registry: Registry) -> Default | None:
 
 
 def apply(
-    data: dict[str, Any], flow: Sequence[Default], server: Sequence[Default], registry: Registry, report: Report
+    data: dict[str, Any], flow: Sequence[Default], server: Sequence[Default], registry: Registry
 ) -> dict[str, Any]:
     """Return the flow's data with all defaults merged in; `data` itself is left as it is."""
     if not flow and not server:

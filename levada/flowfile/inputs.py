@@ -1,11 +1,14 @@
 """Inputs and outputs of a flow, and the inputs that a Pause asks for.
 
-Which properties an input may have depends on its type; `TYPES` is that table. A FORM is a group: its children become inputs
-with dotted ids (`form.child`), which is how they are given and read, and carry the form's id in `properties["form"]`.
+Which properties an input may have depends on its type; `TYPES` is that table. A FORM is a group: its children are checked
+like other inputs and stay in its properties as they are written.
 """
 
 from typing import Any, Final
 
+from levada.engine.inputs import types
+from levada.expr import patterns
+from levada.expr.errors import ExpressionError
 from levada.flowfile.limits import identifier
 from levada.flowfile.loader import Path
 from levada.flowfile.node import Node, is_dynamic, kind_of
@@ -41,19 +44,23 @@ TYPES: Final[dict[str, tuple[str, ...]]] = {
 _COMMON = ("id", "name", "type", "displayName", "description", "required", "defaults", "prefill", "dependsOn")
 _DEPRECATED = ("name", "extension", "options")
 _ID_MAX = 256
+_CHECKED_DEFAULTS: Final = frozenset({"INT", "FLOAT", "BOOL", "BOOLEAN", "DATE", "TIME", "DATETIME", "DURATION"})
 
 
 def read(items: list[Any], path: Path, report: Report) -> tuple[model.Input, ...]:
-    """Read a list of inputs; a FORM gives one input per child."""
-    out: list[model.Input] = []
+    """Read a list of inputs; what cannot be read is reported and left out."""
+    out = []
     for index, item in enumerate(items):
-        node = Node(item, (*path, index), report)
-        if isinstance(item, dict):
-            out += _read_one(node)
+        if not isinstance(item, dict):
+            report.error((*path, index), f"must be an input, but is {kind_of(item)}")
+            continue
+        one = _read_one(Node(item, (*path, index), report))
+        if one is not None:
+            out.append(one)
     return tuple(out)
 
 
-def _read_one(node: Node) -> list[model.Input]:
+def _read_one(node: Node) -> model.Input | None:
     kind = node.get("type")
     if isinstance(kind, str) and kind.upper() in TYPES:
         kind = kind.upper()
@@ -67,45 +74,28 @@ def _read_one(node: Node) -> list[model.Input]:
         shown = kind if isinstance(kind, str) else "null"
         hint = nearest(shown, TYPES) if kind else "; an input needs a type such as STRING, INT or FILE"
         node.report.error(node.at("type") if kind else node.path, f"Invalid type: {shown}{hint}")
-        return []
+        return None
     for property_name in _DEPRECATED:
         if property_name in node.data:
             node.report.deprecate(node.at(property_name))
-    if kind == "FORM":
-        return _read_form(node, identity)
-    return [_build(node, identity, kind)]
+    return _build(node, identity, kind)
 
 
-def _read_form(node: Node, identity: str) -> list[model.Input]:
+def _check_form(node: Node) -> None:
+    """Check the children of a FORM as inputs of their own; they stay in its properties as written."""
     items = node.sequence("inputs")
-    node.known(_COMMON)
-    node.finish("an input of type FORM")
     if not items:
         node.error("inputs", "must not be empty")
     for index, item in enumerate(items):
         if isinstance(item, dict) and item.get("type") in ("FORM", "REUSABLE_INPUTS"):
             node.report.error((*node.at("inputs"), index, "type"), f"a {item['type']} cannot stand inside a FORM")
-    children = read(items, node.at("inputs"), node.report)
-    return [
-        model.Input(
-            id=f"{identity}.{child.id}",
-            type=child.type,
-            required=child.required,
-            defaults=child.defaults,
-            has_defaults=child.has_defaults,
-            prefill=child.prefill,
-            depends_on=child.depends_on,
-            display_name=child.display_name,
-            description=child.description,
-            properties={**child.properties, "form": identity},
-        )
-        for child in children
-    ]
+    read([item for item in items if isinstance(item, dict)], node.at("inputs"), node.report)
 
 
 def _build(node: Node, identity: str, kind: str) -> model.Input:
     properties = {name: node.get(name) for name in TYPES[kind] if node.get(name) is not None}
     _check_properties(node, identity, kind, properties)
+    _check_default(node, kind)
     defaults = node.get("defaults")
     built = model.Input(
         id=identity,
@@ -156,6 +146,8 @@ def _check_properties(node: Node, identity: str, kind: str, properties: dict[str
         case "ENUM":
             if node.required("values"):
                 node.sequence("values")
+        case "FORM":
+            _check_form(node)
         case "REUSABLE_INPUTS":
             node.required("ref")
         case "INT" | "FLOAT":
@@ -165,7 +157,9 @@ def _check_properties(node: Node, identity: str, kind: str, properties: dict[str
         case "DURATION":
             for name in properties:
                 node.duration(name)
-        case "DATE" | "TIME" | "DATETIME" | "STRING" | "SECRET":
+        case "STRING" | "SECRET":
+            _check_pattern(node)
+        case "DATE" | "TIME" | "DATETIME":
             for name in properties:
                 node.text(name)
         case _:
@@ -180,6 +174,28 @@ def _check_file_default(node: Node, identity: str) -> None:
     node.error(
         "defaults", f"{identity}: no `defaults` can be set for inputs of type 'FILE', except nsfile:/// or other URIs"
     )
+
+
+def _check_pattern(node: Node) -> None:
+    """A validator must be a regular expression; one that only a backtracking engine knows can never be applied."""
+    pattern = node.text("validator")
+    if pattern is None:
+        return
+    try:
+        patterns.search("", pattern)
+    except ExpressionError as problem:
+        node.error("validator", f"invalid pattern [{pattern[:80]}]: {problem.message}")
+
+
+def _check_default(node: Node, kind: str) -> None:
+    """A default that is no expression must have the input's type."""
+    value = node.get("defaults")
+    if value is None or kind not in _CHECKED_DEFAULTS or (isinstance(value, str) and is_dynamic(value)):
+        return
+    try:
+        types.convert(kind, value)
+    except types.TypeMismatch as problem:
+        node.error("defaults", str(problem))
 
 
 def _check_item_type(node: Node, identity: str) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from levada.flowfile import check, defaults, inputs, labels, limits, tasks, triggers
+from levada.flowfile.facts import Facts
 from levada.flowfile.loader import BadYaml, Document, load
 from levada.flowfile.node import Node, kind_of
-from levada.flowfile.problems import InvalidFlow, Problem, Report, render
+from levada.flowfile.problems import InvalidFlow, Problem, Report, in_order, render
 from levada.flowfile.tasks import Reading
 from levada.model import flow as model
 from levada.model import ids
@@ -24,13 +25,17 @@ _ENTERPRISE = ("quotas",)
 
 
 class ParsedFlow(msgspec.Struct, frozen=True):
-    """A valid flow, what to tell its author about it, and its data as written (plain JSON types, do not change it)."""
+    """A valid flow, what to tell its author about it, and its data as written (plain JSON types, do not change it).
+
+    `doubts` are the warnings with their positions; `warnings` the same as texts.
+    """
 
     flow: model.Flow
     warnings: list[str]
     deprecations: list[str]
     data: dict[str, Any]
     infos: list[str] = []
+    doubts: list[Problem] = []
 
 
 def parse(
@@ -40,6 +45,7 @@ def parse(
     tenant: str = "main",
     revision: int = 1,
     lenient: bool = False,
+    strict: bool = False,
     file: str = "",
     line_offset: int = 0,
     server_defaults: Sequence[defaults.Default] = (),
@@ -47,7 +53,8 @@ def parse(
     """Return the flow; raises InvalidFlow with all problems. CPU only, some milliseconds for a long flow.
 
     `lenient` is for sources that were accepted before: what check.py finds are warnings then, because its rules may have
-    grown since. `file` is named in problems; `line_offset` counts the lines before `source` in that file.
+    grown since. `strict` makes expressions that cannot be read errors. `file` is named in problems; `line_offset` counts
+    the lines before `source` in that file.
     """
     document = _load(source, file, line_offset)
     report = Report(document, file)
@@ -56,15 +63,14 @@ def parse(
     if not isinstance(document.data, dict):
         report.error((), f"a flow is a map with id, namespace and tasks, but this is {_called(document.data)}")
         report.raise_if_any()
-    reading = Reading(registry, report)
-    flow = _read(document, reading, tenant, revision, server_defaults)
+    facts = _read(Reading(registry, report), document, tenant, revision, server_defaults)
+    facts.strict = strict
     rules = Report(document, file) if lenient else report
-    check.check(flow, rules)
+    check.check(facts, rules)
     report.raise_if_any()
-    if lenient:
-        report.warnings += [problem.described() for problem in rules.problems]
-        report.warnings += rules.warnings
-    return ParsedFlow(flow, report.warnings, report.deprecations, document.data, report.infos)
+    doubts = in_order(report.warnings if rules is report else [*report.warnings, *rules.problems, *rules.warnings])
+    warnings = [doubt.described() for doubt in doubts]
+    return ParsedFlow(facts.flow, warnings, report.deprecations, document.data, report.infos, doubts)
 
 
 def _called(data: Any) -> str:
@@ -80,13 +86,25 @@ def _load(source: str, file: str, line_offset: int) -> Document:
 
 
 def _read(
-    document: Document, reading: Reading, tenant: str, revision: int, server_defaults: Sequence[defaults.Default]
-) -> model.Flow:
+    reading: Reading, document: Document, tenant: str, revision: int, server_defaults: Sequence[defaults.Default]
+) -> Facts:
     report, registry = reading.report, reading.registry
     own_defaults = defaults.read(Node(document.data, (), report), registry)
-    data = defaults.apply(document.data, own_defaults, server_defaults, registry, report)
+    data = defaults.apply(document.data, own_defaults, server_defaults, registry)
     node = Node(data, (), report)
-    node.known((*_SERVER, "pluginDefaults", "taskDefaults", "namespace", "labels"))
+    node.known((*_SERVER, "pluginDefaults", "taskDefaults"))
+    flow = _flow(node, reading, tenant, revision, own_defaults)
+    node.integer("revision", minimum=1)
+    node.finish("a flow")
+    if not node.data.get("tasks"):
+        node.error("tasks", "must not be empty")
+    return Facts(flow, data, document, registry, tasks=reading.tasks, triggers=reading.triggers, unread=reading.unread)
+
+
+def _flow(
+    node: Node, reading: Reading, tenant: str, revision: int, own_defaults: Sequence[defaults.Default]
+) -> model.Flow:
+    report = reading.report
     identity = limits.identifier(node, ids.FLOW_ID, ids.FLOW_ID_MAX, of="a flow")
     namespace = node.text("namespace", required=True) or ""
     if namespace:
@@ -94,7 +112,7 @@ def _read(
     for name in _ENTERPRISE:
         if node.get(name) is not None:
             node.error(name, "is not supported; remove it from the flow")
-    flow = model.Flow(
+    return model.Flow(
         id=identity,
         namespace=namespace,
         revision=revision,
@@ -120,11 +138,6 @@ def _read(
         plugin_defaults=tuple(msgspec.to_builtins(one) for one in own_defaults),
         worker_group=limits.worker_group(node),
     )
-    node.integer("revision", minimum=1)
-    node.finish("a flow")
-    if not node.data.get("tasks"):
-        node.error("tasks", "must not be empty")
-    return flow
 
 
 def _section(node: Node, name: str, reading: Reading) -> tuple[model.Task, ...]:

@@ -54,7 +54,7 @@ class Report:
         self.document = document
         self.file = file
         self.problems: list[Problem] = []
-        self.warnings: list[str] = []
+        self.warnings: list[Problem] = []
         self.infos: list[str] = []
         self.deprecations: list[str] = []
         self._seen: set[Problem] = set()
@@ -72,11 +72,12 @@ class Report:
         self._seen.add(problem)
         self.problems.append(problem)
 
-    def warn(self, path: Path, message: str) -> None:
+    def warn(self, path: Path, message: str, at: tuple[int, int] | None = None) -> None:
         """Note something that is accepted but probably not meant."""
-        text = f"{render(path)}: {message}" if path else message
-        if text not in self.warnings and len(self.warnings) < MAX_PROBLEMS:
-            self.warnings.append(text)
+        line, column = at or self.document.position(path)
+        warning = Problem(message, render(path), line, column)
+        if warning not in self.warnings and len(self.warnings) < MAX_PROBLEMS:
+            self.warnings.append(warning)
 
     def inform(self, message: str) -> None:
         """Note something worth knowing that needs no action."""
@@ -92,8 +93,12 @@ class Report:
     def raise_if_any(self) -> None:
         """Raise InvalidFlow if there is any problem."""
         if self.problems:
-            ordered = sorted(self.problems, key=lambda problem: (problem.line or 0, problem.column or 0))
-            raise InvalidFlow(ordered, self.file, self._more)
+            raise InvalidFlow(in_order(self.problems), self.file, self._more)
+
+
+def in_order(problems: list[Problem]) -> list[Problem]:
+    """Return problems in the order of the file."""
+    return sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
 
 
 def render(path: Path) -> str:
@@ -107,8 +112,8 @@ def render(path: Path) -> str:
     return out
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return `; did you mean x or y?`, or an empty text when nothing known looks like `name`."""
     lowered = {option.lower(): option for option in known}
-    found = difflib.get_close_matches(name.lower()[:100], list(lowered), n=3, cutoff=0.6)
+    found = difflib.get_close_matches(name.lower()[:100], list(lowered), n=3, cutoff=cutoff)
     return f"; did you mean {' or '.join(f'`{lowered[match]}`' for match in found)}?" if found else ""

@@ -5,13 +5,13 @@ says which of its properties hold tasks. A type that Kestra has but Levada does 
 nobody knows is an error, and its properties are not looked at.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from levada.flowfile import inputs, limits, properties
 from levada.flowfile.loader import Path
 from levada.flowfile.node import Node, kind_of
-from levada.flowfile.problems import Report
+from levada.flowfile.problems import Report, nearest
 from levada.model import flow as model
 from levada.model import ids
 from levada.sdk import FlowableTask, Registry, canonical
@@ -51,6 +51,11 @@ class Reading:
 
     registry: Registry
     report: Report
+    #: Everything read so far, with its path, for the rules of `check`.
+    tasks: list[tuple[model.Task, Path]] = field(default_factory=list)
+    triggers: list[tuple[model.Trigger, Path]] = field(default_factory=list)
+    #: Ids of tasks whose type is not known: they exist, so that reading them is no second mistake.
+    unread: set[str] = field(default_factory=set)
 
 
 def resolve(node: Node, reading: Reading, kind: str) -> tuple[str, Declared | None] | None:
@@ -82,10 +87,20 @@ def resolve(node: Node, reading: Reading, kind: str) -> tuple[str, Declared | No
     if other is not None:
         report.error(node.at("type"), f"Invalid type: {written}; it exists, but is not a {kind}")
         return None
-    near = registry.nearest(written)
-    hint = f"; did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else ""
-    report.error(node.at("type"), f"Invalid type: {written}{hint}")
+    report.error(node.at("type"), f"Invalid type: {written}{_near_types(written, registry)}")
     return None
+
+
+def _near_types(written: str, registry: Registry) -> str:
+    """Return a hint with types of the same last name, else with types that are spelled alike."""
+    names = [*(canonical(declared.TYPE) for declared in registry.all()), *registry.known]
+    last = canonical(written).rpartition(".")[2].lower()
+    same = sorted(
+        {name for name in names if name.rpartition(".")[2].lower() == last}, key=lambda name: (len(name), name)
+    )
+    if same:
+        return f"; did you mean {' or '.join(f'`{name}`' for name in same[:3])}?"
+    return nearest(canonical(written), names, cutoff=0.75)
 
 
 def read_list(items: Any, path: Path, reading: Reading) -> tuple[model.Task, ...]:
@@ -108,6 +123,7 @@ def read_one(item: Any, path: Path, reading: Reading) -> model.Task | None:
     identity = limits.identifier(node, ids.TASK_ID, ids.TASK_ID_MAX, of="a task")
     resolved = resolve(node, reading, "task")
     if resolved is None:
+        reading.unread.add(identity)
         return None
     name, declared = resolved
     branches, depends_on, branch_names = _branches(node, name, declared, reading)
@@ -119,7 +135,9 @@ def read_one(item: Any, path: Path, reading: Reading) -> model.Task | None:
         deprecated_properties(node, declared)
     if "onResume" in values and name == _PAUSE:
         inputs.read(node.sequence("onResume"), node.at("onResume"), reading.report)
-    return _build(node, identity, name, values, branches, depends_on)
+    task = _build(node, identity, name, values, branches, depends_on)
+    reading.tasks.append((task, path))
+    return task
 
 
 def _build(

@@ -75,7 +75,7 @@ def read_one(node: Node, reading: Reading) -> model.Trigger | None:
         if key in values:
             values[key] = read_conditions(node.sequence(key), node.at(key), reading)
     _check_common(node)
-    return model.Trigger(
+    trigger = model.Trigger(
         id=identity,
         type=name,
         properties=values,
@@ -84,6 +84,8 @@ def read_one(node: Node, reading: Reading) -> model.Trigger | None:
         labels=labels.read(node.get("labels"), node.at("labels"), reading.report),
         description=node.text("description"),
     )
+    reading.triggers.append((trigger, node.path))
+    return trigger
 
 
 def _check_common(node: Node) -> None:
