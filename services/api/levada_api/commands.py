@@ -24,6 +24,20 @@ async def send(api: Api, batch: Sequence[commands.Command]) -> None:
     await api.platform.commands.send(batch)
 
 
+async def send_start(api: Api, command: commands.StartExecution) -> None:
+    """Send the start of an execution, and wait until it is there, so that an immediate GET finds it."""
+    waiter = asyncio.ensure_future(api.platform.hub.wait(command.execution_id, PATIENCE_S))
+    try:
+        await send(api, [command])
+        if command.scheduled is None:
+            done, _ = await asyncio.wait([waiter], timeout=PATIENCE_S)
+            if done and waiter.result() is not None:
+                return
+        await applied(api, command.tenant, command.execution_id, lambda found: found is not None)
+    finally:
+        waiter.cancel()
+
+
 async def send_and_wait(api: Api, command: commands.Command, seen: int, tenant: str) -> None:
     """Send, then wait until the execution has moved past event `seen` (or time is up)."""
     waiter = asyncio.ensure_future(api.platform.hub.wait(command.execution_id, PATIENCE_S))

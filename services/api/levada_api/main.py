@@ -5,16 +5,14 @@
 
 import asyncio
 import logging
-import os
 
 from levada import plugins
 from levada.engine import Environment
 from levada.runtime import logs
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import load
-from levada.runtime.config.secret import envs
 from levada.runtime.health import Health
-from levada.runtime.lifecycle import Lifecycle
+from levada.runtime.lifecycle import Lifecycle, run_process
 from levada.runtime.platform import Platform
 from levada.sdk.registry import Registry
 from levada_api import auth, table
@@ -42,9 +40,7 @@ def compose(platform: Platform, registry: Registry | None = None) -> Api:
         flows=Definitions(platform.flows, registry, platform.clock),
         gate=auth.Gate.of(config),
         health=health,
-        environment=Environment(
-            globals=dict(config.variables.globals), envs=dict(envs(os.environ, config.variables.env_vars_prefix))
-        ),
+        environment=Environment(globals=dict(config.variables.globals), envs=dict(platform.envs)),
         started=platform.clock.now_us(),
     )
 
@@ -79,7 +75,7 @@ async def _serve() -> None:
     config = loaded.config
     logs.configure(config.log.format, config.log.level, config.log.levels)
     clock = SystemClock()
-    platform = await Platform.open(config, clock, name="levada-api")
+    platform = await Platform.open(loaded, clock, name="levada-api")
     stop = asyncio.Event()
 
     async def set_stop() -> None:
@@ -95,4 +91,4 @@ async def _serve() -> None:
 
 def main() -> None:
     """Entry point of `levada serve api`."""
-    asyncio.run(_serve())
+    run_process(_serve)

@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from levada.model.flow import Flow
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import Config
 from levada.runtime.config.tree import Limits
@@ -20,9 +19,7 @@ from levada_api import auth, table
 from levada_api.context import Api
 from levada_api.main import compose
 from levada_api.server import Application, listen
-from levada_executor.executor import Executor
-from levada_executor.flows import Flows
-from levada_executor.timers import TimerLoop
+from levada_executor import main as executor
 
 HELLO = """\
 id: hello
@@ -38,16 +35,6 @@ tasks:
     type: io.kestra.plugin.core.log.Log
     message: "{{ outputs.values.values.greeting }} there"
 """
-
-
-class _Lookup:
-    """The executor's view of the API's own cache."""
-
-    def __init__(self, api: Api) -> None:
-        self._api = api
-
-    async def find(self, tenant: str, namespace: str, id: str, revision: int | None) -> Flow | None:
-        return await self._api.flows.get(tenant, namespace, id, revision, allow_deleted=revision is not None)
 
 
 @dataclasses.dataclass(slots=True)
@@ -123,31 +110,19 @@ async def serving(config: Config, **session: Any) -> AsyncIterator[Server]:
     clock = SystemClock()
     platform = Platform.in_memory(clock, config)
     api = compose(platform)
-    timers = TimerLoop(platform.executions, platform.bus, clock)
-    executor = Executor(
-        store=platform.executions,
-        bus=platform.bus,
-        flows=Flows(_Lookup(api)),
-        hub=platform.hub,
-        clock=clock,
-        environment=api.environment,
-        owner="test",
-        wake_timers=timers.wake,
-    )
     stop = asyncio.Event()
     listening = await listen(
         Application(api, table.router(), api.gate), auth.listen_host(config, api.gate), config.port
     )
-    parts = [asyncio.create_task(executor.run(stop)), asyncio.create_task(timers.run(stop))]
+    working = asyncio.create_task(executor.run(platform, stop))
     try:
         async with aiohttp.ClientSession(**session) as client:
             yield Server(api, listening.url, client)
     finally:
         stop.set()
         await listening.close()
-        for part in parts:
-            part.cancel()
-        await asyncio.gather(*parts, return_exceptions=True)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
         await platform.close()
 
 

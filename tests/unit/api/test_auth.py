@@ -6,13 +6,13 @@ import logging
 
 import aiohttp
 import pytest
-from levada_api import auth, routing, table
-from levada_api.errors import ApiError
-from levada_api.routing import Permission, Route, Router
 
 from levada.model.errors import Defect
 from levada.runtime.config import Config
 from levada.runtime.config.tree import Auth, BasicAuth
+from levada_api import auth, routing, table
+from levada_api.errors import ApiError
+from levada_api.routing import Permission, Route, Router
 
 ACCOUNT = BasicAuth(username="ann", password="correct horse")
 

@@ -7,7 +7,6 @@ This is the hottest path of the API. It parses no YAML (flows are cached), encod
 nothing: the executor's announcement says when the execution is there.
 """
 
-import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -16,7 +15,7 @@ from levada.model.commands import StartExecution
 from levada.model.flow import Flow
 from levada_api import errors, inputs, labels
 from levada_api.call import Call, instant, json
-from levada_api.commands import PATIENCE_S, applied, load, send
+from levada_api.commands import load, send_start
 from levada_api.executions import resolving
 from levada_api.render import execution as render
 from levada_api.render.times import date, duration
@@ -55,13 +54,7 @@ async def start(call: Call, flow: Flow) -> web.Response:
         raise
     waits = "wait" in query and call.flag("wait")
     now = api.now()
-    waiter = asyncio.ensure_future(api.platform.hub.wait(execution_id, PATIENCE_S))
-    try:
-        await send(api, [command])
-        if command.scheduled is None or command.scheduled <= now:
-            await _visible(call, execution_id, waiter)
-    finally:
-        waiter.cancel()
+    await send_start(api, command)
     if waits:
         return json(await _ended(call, flow, execution_id))
     return json(created(call, flow, command, now))
@@ -92,14 +85,6 @@ async def _command(call: Call, flow: Flow, execution_id: str, received: inputs.R
         breakpoints=[point for text in call.args("breakpoints") for point in text.split(",")],
         trace_parent=call.request.headers.get("traceparent"),
     )
-
-
-async def _visible(call: Call, execution_id: str, waiter: "asyncio.Future[Any]") -> None:
-    """Wait until the executor has created the execution, so that an immediate GET finds it."""
-    done, _ = await asyncio.wait([waiter], timeout=PATIENCE_S)
-    if done and waiter.result() is not None:
-        return
-    await applied(call.api, call.tenant, execution_id, lambda head: head is not None)
 
 
 async def _ended(call: Call, flow: Flow, execution_id: str) -> dict[str, Any]:

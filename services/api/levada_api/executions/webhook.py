@@ -19,7 +19,7 @@ from levada.model.execution import Origin
 from levada.model.flow import Flow, Trigger
 from levada_api import errors, labels
 from levada_api.call import Call, empty, json, limited
-from levada_api.commands import send
+from levada_api.commands import send_start
 from levada_api.executions import resolving, start
 
 TYPE = "core.trigger.Webhook"
@@ -44,7 +44,7 @@ async def receive(call: Call) -> web.Response:
         return empty()
     command = await _command(call, flow, trigger, variables, expr.render(dict(trigger.inputs), scope, host))
     now = call.api.now()
-    await send(call.api, [command])
+    await send_start(call.api, command)
     return json(start.created(call, flow, command, now))
 
 
