@@ -24,6 +24,9 @@ from levada.model.errors import UserError
 
 Convert = Callable[[Any], Any]
 
+#: JSON has no numbers for these; the texts are those of Postgres.
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
 
 # --- out of the database
 
@@ -58,7 +61,7 @@ def _plain(value: Any) -> Any:
         case None | bool() | int() | str():
             return value
         case float():
-            return value if math.isfinite(value) else str(value)
+            return value if math.isfinite(value) else _NOT_FINITE[str(value)]
         case Decimal():
             return _number(value)
         case datetime() | date() | time():
