@@ -152,6 +152,10 @@ class RunContext(Protocol):
     @property
     def working_dir(self) -> Path: ...
     @property
+    def cache_dir(self) -> Path:
+        """A folder of this worker that outlives attempts and is shared by all of them: lock what you put there."""
+
+    @property
     def storage(self) -> Storage: ...
     @property
     def kv(self) -> Kv: ...
@@ -186,9 +190,16 @@ class RunContext(Protocol):
         """Store what matches the globs under `working_dir`; return relative path -> URI."""
 
     async def run_process(
-        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        kill_grace_s: float | None = None,
     ) -> ProcessResult:
         """Run a child in its own process group; its output is streamed as logs and read for the `::{…}::` protocol.
 
-        The whole tree is killed when the attempt is cancelled or times out.
+        Its environment is `env` beside PATH, HOME, WORKING_DIR and a few more; nothing of the worker's own. When the
+        attempt is cancelled or times out, the whole tree is asked to end and killed after `kill_grace_s` (None: the
+        worker's setting). Raises UserError when the program cannot be started.
         """

@@ -12,6 +12,7 @@ trees, masks, limits) has its own tests.
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from fnmatch import fnmatch
@@ -210,6 +211,7 @@ class TestContext:
         self.task_run_id = "taskrun000000000000000"
         self.attempt = 1
         self.working_dir = working_dir
+        self.cache_dir = working_dir.parent / f"{working_dir.name}-cache"
         self.variables: dict[str, Any] = dict(variables or {})
         folder = f"{namespace.replace('.', '/')}/{flow_id}/executions/{self.execution_id}/tasks/{task_id}"
         self.storage = MemoryStorage(f"{folder}/{self.task_run_id}")
@@ -281,12 +283,17 @@ class TestContext:
         return found
 
     async def run_process(
-        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        kill_grace_s: float | None = None,
     ) -> ProcessResult:
         """Run the child to its end; its lines become log lines, `::{"outputs": …}::` lines become outputs."""
         child = await asyncio.create_subprocess_exec(
             *argv,
-            env=dict(env) if env is not None else None,
+            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.working_dir), **(env or {})},
             cwd=cwd or self.working_dir,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

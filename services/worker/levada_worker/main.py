@@ -1,0 +1,100 @@
+"""Where a worker is put together: inside the process of the platform, or in one of its own."""
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from levada.files.port import Files
+from levada.jobs.port import Jobs
+from levada.model.jobs import LogEntry, MetricEntry
+from levada.plugins import discover
+from levada.runtime.clock import Clock
+from levada.sdk.context import Services
+from levada_worker.config import WorkerConfig
+from levada_worker.worker import Worker
+
+
+class Entries(Protocol):
+    async def write(self, entries: Sequence[Any]) -> None: ...
+
+
+class Embedding(Protocol):
+    """What of the platform (levada/runtime/platform.py) a worker needs; it must not see the database behind it."""
+
+    @property
+    def config(self) -> Any: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def jobs(self) -> Jobs: ...
+    @property
+    def files(self) -> Files: ...
+    @property
+    def logs(self) -> Entries: ...
+    @property
+    def metrics(self) -> Entries: ...
+
+    def services(self, tenant: str) -> Services: ...
+
+
+class StoreSink:
+    """Log lines straight into the log store of the process."""
+
+    def __init__(self, logs: Entries, metrics: Entries) -> None:
+        self._logs = logs
+        self._metrics = metrics
+
+    async def write_logs(self, entries: list[LogEntry]) -> None:
+        await self._logs.write(entries)
+
+    async def write_metrics(self, entries: list[MetricEntry]) -> None:
+        await self._metrics.write(entries)
+
+
+async def run(platform: Embedding, stop: asyncio.Event) -> None:
+    """Run a worker inside the platform's process until `stop`; being cancelled ends it at once."""
+    worker = Worker(
+        platform.jobs,
+        platform.services,
+        platform.files,
+        discover(),
+        platform.clock,
+        configured(platform.config),
+        StoreSink(platform.logs, platform.metrics),
+    )
+    await worker.run(stop)
+
+
+def configured(config: Any) -> WorkerConfig:
+    """Return the worker's settings out of the one configuration tree."""
+    data_dir = Path(config.data_dir).resolve() / "worker"
+    temp_dir = config.worker.temp_dir or Path(tempfile.gettempdir())
+    return WorkerConfig(
+        # The same name after a restart: results that were spooled are found again.
+        name=f"{socket.gethostname()}-embedded",
+        data_dir=data_dir,
+        temp_dir=Path(temp_dir) / f"levada-{os.getuid()}-{os.getpid()}",
+        slots=config.worker.slots,
+        queues=tuple(config.worker.queues),
+        lease_s=config.worker.lease,
+        grace_s=max(config.server.shutdown_grace - config.worker.kill_grace, 0.0),
+        kill_grace_s=config.worker.kill_grace,
+        output_bytes=config.limits.output,
+        log_line_bytes=config.limits.log_line,
+        attempt_log_bytes=config.limits.attempt_logs,
+        stdout_rate_bytes=config.limits.stdout_rate,
+    )
+
+
+def main() -> None:
+    """Say that a worker in a process of its own needs the gateway, which the api service does not have yet."""
+    sys.stderr.write(
+        "a worker in a process of its own reaches the control plane through the worker gateway of the api service, "
+        "which this version does not have; `levada standalone` and `levada dev` run workers inside their process\n"
+    )
+    sys.exit(3)
