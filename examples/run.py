@@ -118,7 +118,7 @@ async def run_pipeline(client: Client) -> dict[str, Any]:
 def show(running: Running, execution: dict[str, Any]) -> None:
     """Print how the pipeline ended, its table, and where to go on."""
     outputs = execution.get("outputs") or {}
-    screen.say(f"\n{screen.state(follow.current(execution))} in {execution['state'].get('duration', '?')}")
+    screen.say(f"\n{screen.state(follow.current(execution))} in {screen.duration(execution['state'].get('duration'))}")
     for line in outputs.get("table") or []:
         screen.say(f"  {line}")
     api = f"{running.url}/api/v1/main"

@@ -115,7 +115,7 @@ def current(thing: dict[str, Any]) -> str:
 
 def show_end(execution: dict[str, Any]) -> None:
     """Print how an execution ended: its state, the failed task runs, its outputs."""
-    duration = execution["state"].get("duration", "")
+    duration = screen.duration(execution["state"].get("duration"))
     screen.say(
         f"{screen.state(current(execution))}  {execution['namespace']}.{execution['flowId']}  {execution['id']}  {duration}"
     )

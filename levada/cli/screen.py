@@ -8,6 +8,7 @@ prints exactly one JSON document whose keys are those of the REST API and stay w
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -106,6 +107,23 @@ def clock_time(stamp: str) -> str:
 def date_time(stamp: str | None) -> str:
     """Return an ISO time as local date and time, or nothing."""
     return "" if not stamp else datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration(text: str | None) -> str:
+    """Return an ISO duration as a person says it: `0.4s`, `12s`, `3m 5s`, `2h 10m`."""
+    found = DURATION.fullmatch(text or "")
+    if found is None:
+        return text or ""
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    whole = days * 86_400 + hours * 3600 + minutes * 60 + seconds
+    if whole < 60:
+        return f"{whole:.1f}s" if whole < 10 else f"{whole:.0f}s"
+    minutes, seconds = divmod(round(whole), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:.0f}h {minutes:.0f}m" if hours else f"{minutes:.0f}m {seconds:.0f}s"
+
+
+DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 
 
 def log_line(entry: Mapping[str, Any]) -> str:

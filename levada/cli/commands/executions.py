@@ -60,7 +60,7 @@ def list_(
                 run["flowId"],
                 watching.current(run),
                 screen.date_time(run["state"].get("startDate")),
-                run["state"].get("duration", ""),
+                screen.duration(run["state"].get("duration")),
             ]
             for run in found["results"]
         ],
@@ -206,7 +206,7 @@ def _show_state(execution: dict[str, Any], output: str) -> None:
 
 def _task_run(run: dict[str, Any]) -> list[Any]:
     state = run["state"]
-    started, duration = screen.date_time(state.get("startDate")), state.get("duration", "")
+    started, duration = screen.date_time(state.get("startDate")), screen.duration(state.get("duration"))
     return [
         run["taskId"],
         run.get("value"),

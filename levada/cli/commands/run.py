@@ -106,11 +106,11 @@ async def _server(wanted: Wanted, stack: AsyncExitStack, *, alone: bool) -> Serv
             raise
     from levada.cli.standalone import embedded
 
-    loaded = load({"data_dir": wanted.data_dir, "port": 0, "management_port": 0, "log.level": "warning"})
+    options = {"host": "127.0.0.1", "port": 0, "management_port": 0, "auth.mode": "none", "log.level": "warning"}
+    loaded = load({**options, "data_dir": wanted.data_dir})
     screen.note(f"no server runs here: starting one on {loaded.config.data_dir} for this run")
     running = await stack.enter_async_context(embedded(loaded))
-    basic = loaded.config.basic_auth
-    return Server(url=running.url, username=basic.username, password=basic.password, tenant=wanted.tenant)
+    return running.server
 
 
 async def _start(client: Client, flow: Any, inputs: dict[str, str | Path], labels: list[str]) -> dict[str, Any]:
