@@ -11,6 +11,7 @@ server or from a configured origin. Programs send no `Origin` and are not concer
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import logging
@@ -103,13 +104,21 @@ class Gate:
 
 def check_host(host: str) -> None:
     """Raise unless the Host header names this machine: a name of somebody else's that resolves to loopback does not."""
-    name = urlsplit(f"//{host}").hostname
-    if name is None or not is_loopback(name):
+    if not _is_this_machine(host):
         raise ApiError(
             421,
             f"no account is configured, so only requests to localhost are answered, not to {host!r}; "
             f"set basic_auth.username and basic_auth.password",
         )
+
+
+@functools.lru_cache(256)
+def _is_this_machine(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    return name is not None and is_loopback(name)
 
 
 def listen_host(config: Config, gate: Gate) -> str:

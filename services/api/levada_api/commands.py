@@ -29,10 +29,8 @@ async def send_start(api: Api, command: commands.StartExecution) -> None:
     waiter = asyncio.ensure_future(api.platform.hub.wait(command.execution_id, PATIENCE_S))
     try:
         await send(api, [command])
-        if command.scheduled is None:
-            done, _ = await asyncio.wait([waiter], timeout=PATIENCE_S)
-            if done and waiter.result() is not None:
-                return
+        if command.scheduled is None and await waiter is not None:
+            return
         await applied(api, command.tenant, command.execution_id, lambda found: found is not None)
     finally:
         waiter.cancel()

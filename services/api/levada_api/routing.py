@@ -130,39 +130,22 @@ class Router:
         """Return the route, or the methods that this path does answer (empty: no such path)."""
         segments = split(raw_path)
         values: list[str] = []
-        allowed: set[str] = set()
-        wanted = "GET" if method == "HEAD" else method
-        found = self._walk(self._root, segments, 0, values, wanted, allowed)
+        found = _walk(self._root, segments, 0, values, "GET" if method == "HEAD" else method)
         if found is None:
-            return frozenset(allowed)
+            return frozenset(self._methods(self._root, segments, 0))
         route, names = found
         return Match(route, dict(zip(names, values, strict=True)))
 
-    def _walk(
-        self, node: _Node, segments: list[str], at: int, values: list[str], method: str, allowed: set[str]
-    ) -> tuple[Route, tuple[str, ...]] | None:
+    def _methods(self, node: _Node, segments: list[str], at: int) -> set[str]:
+        """Every method that some route of this path has: only asked when there is no route."""
         if at == len(segments):
-            allowed.update(node.routes)
-            return node.routes.get(method)
-        segment = segments[at]
-        literal = node.literals.get(segment)
-        if literal is not None:
-            found = self._walk(literal, segments, at + 1, values, method, allowed)
-            if found is not None:
-                return found
-        if node.parameter is not None and segment:
-            values.append(unquote(segment))
-            found = self._walk(node.parameter, segments, at + 1, values, method, allowed)
-            if found is not None:
-                return found
-            values.pop()
-        if node.rest:
-            allowed.update(node.rest)
-            found = node.rest.get(method)
-            if found is not None:
-                values.append(unquote("/".join(segments[at:])))
-            return found
-        return None
+            return set(node.routes)
+        out = set(node.rest)
+        below = [node.literals.get(segments[at]), node.parameter if segments[at] else None]
+        for child in below:
+            if child is not None:
+                out |= self._methods(child, segments, at + 1)
+        return out
 
     def _add(self, route: Route) -> None:
         node: _Node = self._root
@@ -178,6 +161,30 @@ class Router:
             else:
                 node = node.literals.setdefault(segment, _Node())
         node.routes[route.method] = (route, tuple(names))
+
+
+def _walk(
+    node: _Node, segments: list[str], at: int, values: list[str], method: str
+) -> tuple[Route, tuple[str, ...]] | None:
+    """Return the route below `node`, literals first, and put the values of its parameters into `values`."""
+    if at == len(segments):
+        return node.routes.get(method)
+    segment = segments[at]
+    literal = node.literals.get(segment)
+    if literal is not None:
+        found = _walk(literal, segments, at + 1, values, method)
+        if found is not None:
+            return found
+    if node.parameter is not None and segment:
+        values.append(unquote(segment) if "%" in segment else segment)
+        found = _walk(node.parameter, segments, at + 1, values, method)
+        if found is not None:
+            return found
+        values.pop()
+    found = node.rest.get(method)
+    if found is not None:
+        values.append(unquote("/".join(segments[at:])))
+    return found
 
 
 def split(raw_path: str) -> list[str]:
