@@ -20,6 +20,7 @@ from levada.expr.frame import Frame
 from levada.expr.taint import Secret
 
 MAX_VALUES: Final = 500_000
+_SCALARS: Final = frozenset({int, float, bool, type(None)})
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
 
 
@@ -63,10 +64,13 @@ def measure(root: Any, frame: Frame) -> bool:
         count += len(level)
         following: list[Any] = []
         for value in level:
-            if isinstance(value, str):
+            kind = type(value)
+            if kind is str or kind is Secret:
                 chars += len(value)
-                secret = secret or isinstance(value, Secret)
-            elif isinstance(value, Mapping):
+                secret = secret or kind is Secret
+            elif kind in _SCALARS:
+                continue
+            elif kind is dict or isinstance(value, Mapping):
                 following.extend(value)
                 following.extend(value.values())
             elif isinstance(value, list | tuple | set | frozenset):

@@ -16,7 +16,7 @@ from levada.expr.compiler import Evaluate
 from levada.expr.errors import BudgetExceeded, ExpressionError
 from levada.expr.frame import Frame
 from levada.expr.host import Host
-from levada.expr.taint import derive
+from levada.expr.taint import Secret, derive
 from levada.expr.template_parser import parse
 from levada.expr.values import text
 
@@ -102,7 +102,7 @@ class Template:
 def compile(text: str) -> Template:
     """Return the template of a text, cached. Raises ExpressionError where it cannot be read."""
     # A secret must not become the key that an equal, harmless text would share.
-    plain = str.__str__(text)
+    plain = text if type(text) is str else str.__str__(text)
     return _cached(plain) if len(plain) <= CACHED_CHARS else Template(plain)
 
 
@@ -111,13 +111,14 @@ def render(value: Any, variables: Mapping[str, Any], host: Host | None = None) -
     if isinstance(value, str):
         if "{" not in value:
             return value
-        return derive(compile(value).render(variables, host), (value,))
+        rendered = compile(value).render(variables, host)
+        return derive(rendered, (value,)) if type(value) is Secret else rendered
     if isinstance(value, Mapping):
-        rendered: dict[Any, Any] = {}
+        made: dict[Any, Any] = {}
         for key, item in value.items():
             # Of two keys that render alike the first one wins, as in Kestra.
-            rendered.setdefault(render(key, variables, host), render(item, variables, host))
-        return rendered
+            made.setdefault(render(key, variables, host), render(item, variables, host))
+        return made
     if isinstance(value, list | tuple):
         return [render(item, variables, host) for item in value]
     return value
@@ -128,12 +129,13 @@ def evaluate(value: Any, variables: Mapping[str, Any], host: Host | None = None)
     if isinstance(value, str):
         if "{" not in value:
             return value
-        return derive(compile(value).evaluate(variables, host), (value,))
+        found = compile(value).evaluate(variables, host)
+        return derive(found, (value,)) if type(value) is Secret else found
     if isinstance(value, Mapping):
-        found: dict[Any, Any] = {}
+        made: dict[Any, Any] = {}
         for key, item in value.items():
-            found.setdefault(render(key, variables, host), evaluate(item, variables, host))
-        return found
+            made.setdefault(render(key, variables, host), evaluate(item, variables, host))
+        return made
     if isinstance(value, list | tuple):
         return [evaluate(item, variables, host) for item in value]
     return value
