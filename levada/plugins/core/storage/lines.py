@@ -199,12 +199,13 @@ async def _backwards(path: Path, separator: bytes) -> AsyncIterator[bytes]:
         block = await asyncio.to_thread(_read, path, start, end - start) + rest
         end = start
         rest, *whole = block.split(separator)
-        if is_tail and whole and whole[-1] == b"":
+        found = bool(whole)
+        if is_tail and found and whole[-1] == b"":
             whole.pop()  # what follows the last separator is no record
-        is_tail = is_tail and not whole
+        is_tail = is_tail and not found
         if whole:
             yield b"".join(record + separator for record in reversed(whole))
-    if rest:
+    if rest or not is_tail:
         yield rest + separator
 
 
