@@ -14,6 +14,7 @@ from levada.jobs.port import Jobs
 from levada.model.jobs import LogEntry, MetricEntry
 from levada.plugins import discover
 from levada.runtime.clock import Clock
+from levada.sdk import shared
 from levada.sdk.context import Services
 from levada_worker.config import WorkerConfig
 from levada_worker.worker import Worker
@@ -67,7 +68,10 @@ async def run(platform: Embedding, stop: asyncio.Event) -> None:
         configured(platform.config),
         StoreSink(platform.logs, platform.metrics),
     )
-    await worker.run(stop)
+    try:
+        await worker.run(stop)
+    finally:
+        await shared.close_all()  # what plugins keep between runs, such as pools of connections
 
 
 def configured(config: Any) -> WorkerConfig:
