@@ -17,7 +17,9 @@ def record(key: str, body: str, topic: str = TOPIC) -> Outgoing:
     return Outgoing(topic, key, body.encode(), f"{key}/{body}")
 
 
-async def read_all(bus: object, expected: int, *, topic: str = TOPIC, start: dict[int, int] | None = None) -> list[Record]:
+async def read_all(
+    bus: object, expected: int, *, topic: str = TOPIC, start: dict[int, int] | None = None
+) -> list[Record]:
     """Poll until `expected` records came, as a reader would: from its positions on."""
     positions = dict.fromkeys(range(PARTITIONS), 0) | (start or {})
     found: list[Record] = []
@@ -112,7 +114,9 @@ async def test_limits_cut_a_batch_but_never_to_nothing(world: World) -> None:
 
 async def test_a_full_partition_does_not_starve_the_others(world: World) -> None:
     await world.bus.append([record("busy", str(number)) for number in range(100)])
-    quiet = next(key for key in map(str, range(100)) if partition_of(key, PARTITIONS) != partition_of("busy", PARTITIONS))
+    quiet = next(
+        key for key in map(str, range(100)) if partition_of(key, PARTITIONS) != partition_of("busy", PARTITIONS)
+    )
     await world.bus.append([record(quiet, "x")])
     positions = dict.fromkeys(range(PARTITIONS), 0)
     found = await world.bus.poll(TOPIC, positions, max_records=40, max_bytes=1 << 20, timeout_s=1)

@@ -98,7 +98,6 @@ def _memory(clock: MovableClock, tables: memory.Tables, bus: MemoryBus | None) -
 async def postgres_world(dsn: str, *, doorbell: bool, clock: MovableClock | None = None) -> World:
     clock = clock if clock is not None else MovableClock()
     database = await Database.open(dsn, size=4)
-    await pg.Partitions(database, now_us=clock.now_us).make()
     closing: list[Callable[[], Any]] = [database.close]
     ring: Callable[[], None] | None = None
     if doorbell:
@@ -151,7 +150,7 @@ def _ringer(bell: Doorbell) -> Callable[[], None]:
 
 def execution(id: str, *, at: int = 1_000_000, state: State = State.RUNNING, **fields: Any) -> Execution:
     """An execution that was just created and runs, at event 2."""
-    made = Execution(
+    return Execution(
         id=id,
         namespace=fields.pop("namespace", "company.team"),
         flow_id=fields.pop("flow_id", "hello"),
@@ -162,7 +161,6 @@ def execution(id: str, *, at: int = 1_000_000, state: State = State.RUNNING, **f
         seq=2,
         **fields,
     )
-    return made
 
 
 def created(execution: Execution) -> ExecutionWrite:
@@ -199,7 +197,9 @@ def submitted(execution: Execution, *runs: str, queue: str = "default", priority
     return ExecutionWrite(execution=execution, read_seq=before, events=events, submitted=jobs)
 
 
-def changed(execution: Execution, *dirty: str, withdrawn: tuple[str, ...] = (), state: State | None = None) -> ExecutionWrite:
+def changed(
+    execution: Execution, *dirty: str, withdrawn: tuple[str, ...] = (), state: State | None = None
+) -> ExecutionWrite:
     """The next write of an execution: these of its task runs changed (or are gone)."""
     before = execution.seq
     execution.seq += 1

@@ -72,10 +72,9 @@ def _add_task_runs(rows: Rows, write: ExecutionWrite, now: int) -> None:
         job = wanted.get(id)
         if job is not None:
             rows["submit_task_runs"].append(_submitted(run, numbers.get(id, 0), job, now))
-        elif id in withdrawn and id not in numbers:
-            rows["withdraw_task_runs"].append((execution.id, id, run.state, encoding.task_run_text(run)))
         else:
-            plain.append((execution.id, id, numbers.get(id, 0), run.state, encoding.task_run_text(run)))
+            row = (execution.id, id, numbers.get(id, 0), run.state, encoding.task_run_text(run))
+            (rows["withdraw_task_runs"] if id in withdrawn else plain).append(row)
 
 
 def turned(rows: Sequence[Row]) -> list[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ back later: behind a waiting lock everybody else would wait too.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -24,7 +24,7 @@ SQL = Statements(Path(__file__).parent / "sql" / "partitions")
 
 TABLES = ("execution_event", "log", "metric", "bus_log", "out_log")
 DAY_US = 86_400_000_000
-DAYS_AHEAD = 7
+DAYS_AHEAD = 3
 EPOCH = date(1970, 1, 1).toordinal()
 #: Longest wait for a table's lock, and how often to try.
 LOCK_TIMEOUT_MS = 200
@@ -51,10 +51,10 @@ class Partitions:
         made = []
         for table in TABLES:
             present = await self._present(table)
-            for day in range(today, today + DAYS_AHEAD + 1):
-                if name_of(table, day) not in present:
-                    await self._try(_make, table, day)
-                    made.append(name_of(table, day))
+            days = [day for day in range(today, today + DAYS_AHEAD + 1) if name_of(table, day) not in present]
+            if days:
+                await self._try(_make, table, days)
+                made += [name_of(table, day) for day in days]
         return made
 
     async def drop(self, keep_days: Mapping[str, float | None]) -> list[str]:
@@ -67,7 +67,7 @@ class Partitions:
             for name in sorted(await self._present(table)):
                 day = _day_of(table, name)
                 if day is not None and day < oldest:
-                    await self._try(_drop, table, day)
+                    await self._try(_drop, table, [day])
                     dropped.append(name)
         if dropped:
             log.info("dropped %d partitions past their retention: %s", len(dropped), ", ".join(dropped))
@@ -76,12 +76,15 @@ class Partitions:
     async def _present(self, table: str) -> set[str]:
         return {name for (name,) in await self._database.fetch(SQL["present"], table)}
 
-    async def _try(self, change: Callable[[Connection, str, int], Awaitable[None]], table: str, day: int) -> None:
+    async def _try(
+        self, change: Callable[[Connection, str, int], Awaitable[None]], table: str, days: Sequence[int]
+    ) -> None:
         for attempt in range(1, TRIES + 1):
             try:
                 async with self._database.transaction() as connection:
                     await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
-                    await change(connection, table, day)
+                    for day in days:
+                        await change(connection, table, day)
             except Transient:
                 if attempt == TRIES:
                     raise
