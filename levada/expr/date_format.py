@@ -43,7 +43,7 @@ NAMED: Final = {
     "short": "M/d/yy, h:mm a",
 }
 _LETTERS: Final = frozenset("GuyYQqMLwWdDEecFaBhHkKmsSAnNVzOXxZ")
-_NUMERIC: Final = frozenset("uyYdDHhkKmsSAnNwWecQq")
+_NUMERIC: Final = frozenset("uyYdDHhkKmsSAnNwW")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +231,10 @@ _REGION: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+\-/:]*|[+-]\d{2}:?\d{2}")
 _DIGITS: Final = re.compile(r"\d+")
 
 
+def _is_numeric(element: Element) -> bool:
+    return element.letter in _NUMERIC or (element.letter in "MLecQq" and element.count < 3)
+
+
 class _Reading:
     """What has been read so far: a position in the text and the fields found."""
 
@@ -244,7 +248,7 @@ class _Reading:
     def sequence(self, parts: tuple[Element, ...]) -> bool:
         for index, element in enumerate(parts):
             following = parts[index + 1] if index + 1 < len(parts) else None
-            packed = following is not None and following.letter in _NUMERIC
+            packed = following is not None and following.letter != "" and _is_numeric(following)
             if not self.element(element, packed=packed):
                 return False
         return True

@@ -32,7 +32,13 @@ class Template:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        body = _parsed(source)
+        try:
+            self._compile(_parsed(source))
+        except RecursionError as problem:
+            raise BudgetExceeded("the expression is nested too deeply", expression=source[:160]) from problem
+
+    def _compile(self, body: nodes.Body) -> None:
+        source = self.source
         self.is_static = not source or body == nodes.Body((nodes.Text(source),), cost=body.cost)
         self._value: Evaluate | None = None
         self._write: statements.Write | None = None

@@ -95,3 +95,12 @@ def test_a_loop_of_ordinary_size_is_fine() -> None:
     source = "{% for row in rows %}{{ row.name | upper }}-{{ row.n + 1 }};{% endfor %}"
     rows = [{"name": f"n{n}", "n": n} for n in range(10_000)]
     assert expr.render(source, {"rows": rows}).count(";") == 10_000
+
+
+def test_chains_below_the_limit_work_even_deep_in_a_program() -> None:
+    source = "{{ " + " + ".join(["1"] * 190) + " }}{{ " + "(" * 60 + "2" + ")" * 60 + " }}"
+
+    def dig(depth: int) -> str:
+        return dig(depth - 1) if depth else str(expr.Template(source).render({}))
+
+    assert dig(150) == "1902"
