@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from levada.engine import Environment
+from levada.flowfile import FlowCache
 from levada.runtime.clock import Clock, new_id
 from levada.runtime.config import Config
 from levada.runtime.health import Health
 from levada.runtime.platform import Platform
 from levada.sdk.registry import Registry
 from levada_api.auth import Gate
-from levada_api.definitions import Definitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Api:
     platform: Platform
     config: Config
     registry: Registry
-    flows: Definitions
+    flows: FlowCache
     gate: Gate
     health: Health
     #: What expressions read of the installation (globals, envs).

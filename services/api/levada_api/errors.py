@@ -18,7 +18,7 @@ from aiohttp import web
 from levada.engine import Refused
 from levada.engine.inputs import InvalidInputs
 from levada.files.errors import FileMissing
-from levada.flowfile import InvalidFlow, Problem
+from levada.flowfile import BrokenFlow, InvalidFlow, Problem
 from levada.model.errors import Transient, UserError
 from levada.store.port import Exists, Missing
 
@@ -146,6 +146,8 @@ def classify(error: Exception) -> ApiError | None:
 
 def _of_user(error: UserError) -> ApiError:
     match error:
+        case BrokenFlow():
+            return illegal_state(str(error))
         case InvalidFlow():
             return invalid_entity(of_problems(error.problems))
         case InvalidInputs():
@@ -156,8 +158,8 @@ def _of_user(error: UserError) -> ApiError:
         case FileMissing() | Missing():
             return ApiError(404, str(error))
         case Refused(status=status) if status != 422:
-            return ApiError(status, str(error))
-    return illegal_argument(str(error))
+            return ApiError(status, str(error).removeprefix(f"{REASONS.get(status, '')}: "))
+    return illegal_argument(str(error).removeprefix("Illegal argument: "))
 
 
 def of_problems(problems: Iterable[Problem]) -> list[FieldError]:

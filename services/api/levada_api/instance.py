@@ -4,10 +4,10 @@ import inspect
 from importlib.metadata import version
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from levada import expr
+from levada.flowfile import json_schema
 from levada.sdk.registry import Declared
 from levada.sdk.task import Condition, Trigger
 from levada_api import errors
@@ -109,9 +109,22 @@ async def plugin(call: Call) -> web.Response:
     return json(
         {
             "markdown": f"# {title}\n\n{inspect.cleandoc(declared.__doc__ or '')}\n",
-            "schema": {"properties": msgspec.json.schema(declared), "outputs": {"properties": {}}, "definitions": {}},
+            "schema": {"properties": json_schema.of_type(declared), "outputs": {"properties": {}}, "definitions": {}},
         }
     )
+
+
+PARTS = frozenset({"task", "trigger", "condition", "input"})
+
+
+async def schema(call: Call) -> web.Response:
+    """GET /plugins/schemas/{type}: the JSON Schema of a flow, or of what stands in one."""
+    kind = call.params["type"].lower()
+    if kind == "flow":
+        return json(json_schema.flow(call.api.registry))
+    if kind not in PARTS:
+        raise errors.not_found(f"there is no schema `{kind}`, only flow, {', '.join(sorted(PARTS))}")
+    return json(json_schema.part(call.api.registry, kind))
 
 
 async def functions(call: Call) -> web.Response:

@@ -8,6 +8,7 @@ import logging
 
 from levada import plugins
 from levada.engine import Environment
+from levada.flowfile import FlowCache
 from levada.runtime import logs
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import load
@@ -17,7 +18,6 @@ from levada.runtime.platform import Platform
 from levada.sdk.registry import Registry
 from levada_api import auth, table
 from levada_api.context import Api
-from levada_api.definitions import Definitions
 from levada_api.server import Application, Listening, listen
 
 log = logging.getLogger("levada.api")
@@ -37,7 +37,7 @@ def compose(platform: Platform, registry: Registry | None = None) -> Api:
         platform=platform,
         config=config,
         registry=registry,
-        flows=Definitions(platform.flows, registry, platform.clock),
+        flows=FlowCache(platform.flows, registry),
         gate=auth.Gate.of(config),
         health=health,
         environment=Environment(globals=dict(config.variables.globals), envs=dict(platform.envs)),

@@ -29,6 +29,7 @@ INSTANCE: tuple[Row, ...] = (
     ("GET", f"{R}/configs", instance.configs, "instance:read"),
     ("GET", f"{T}/configs", instance.configs, "instance:read"),
     ("GET", f"{R}/plugins", instance.plugins, "plugin:read"),
+    ("GET", f"{R}/plugins/schemas/{{type}}", instance.schema, "plugin:read"),
     ("GET", f"{R}/plugins/{{cls}}", instance.plugin, "plugin:read"),
     ("GET", f"{R}/pebble/functions", instance.functions, "plugin:read"),
     ("GET", f"{R}/pebble/filters", instance.filters, "plugin:read"),

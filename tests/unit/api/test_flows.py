@@ -89,7 +89,8 @@ async def test_every_mistake_of_a_flow_is_named_with_its_line(server):
 async def test_validate_answers_per_document_and_saves_nothing(server):
     text = SIMPLE + "---\n" + flow("two").replace("core.log.Log", "core.log.Nonsense") + "---\nid: [broken"
     found = (await server.post("/flows/validate", data=text, headers=YAML)).json()
-    assert found[0] == {"index": 0, "flow": "one", "namespace": "company.team", "outdated": False}
+    assert (found[0]["index"], found[0]["flow"], found[0]["namespace"]) == (0, "one", "company.team")
+    assert "constraints" not in found[0]
     assert "Nonsense" in found[1]["constraints"]
     assert found[2]["index"] == 2
     assert "constraints" in found[2]

@@ -113,10 +113,8 @@ MAKERS: dict[str, Maker] = {
 
 
 async def flow_for(call: Call, x: Execution, revision: int | None = None) -> Flow:
-    """Return the flow the execution runs (or shall run), also when it was deleted since. Raises 404."""
-    flow = await call.api.flows.get(
-        x.tenant, x.namespace, x.flow_id, revision or x.flow_revision, allow_deleted=revision is None
-    )
+    """Return the flow the execution runs (or shall run), also when it was deleted since. Raises 404, BrokenFlow."""
+    flow = await call.api.flows.get(x.tenant, x.namespace, x.flow_id, revision or x.flow_revision)
     if flow is None:
         raise errors.not_found(
             f"Unable to find revision {revision or x.flow_revision} of flow {x.namespace}.{x.flow_id}"

@@ -32,7 +32,9 @@ async def create(call: Call) -> web.Response:
 async def startable(call: Call, namespace: str, flow_id: str) -> Flow:
     """Return the flow to start. Raises 404 when there is none, 409 when it is disabled or a draft."""
     revision = call.optional_integer("revision")
-    flow = await call.api.flows.get(call.tenant, namespace, flow_id, revision)
+    flow = await call.api.flows.get(call.tenant, namespace, flow_id)
+    if flow is not None and revision is not None:
+        flow = await call.api.flows.get(call.tenant, namespace, flow_id, revision)
     if flow is None:
         raise errors.not_found("Requested Flow is not found.")
     if flow.disabled:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from levada.flowfile import InvalidFlow
+from levada.flowfile import Verdict, judge
 from levada_api import errors
 from levada_api.call import Call, json
 from levada_api.flows import saving
@@ -15,40 +15,20 @@ SECTIONS = {"task": "tasks", "trigger": "triggers"}
 
 async def validate(call: Call) -> web.Response:
     """POST /flows/validate: one violation object per document, in their order."""
-    text = await call.text()
-    parts = saving.documents(text) or [""]
-    return json([await violation(call, source, index) for index, source in enumerate(parts)])
+    return json([verdict.answer() for verdict in await judged(call, await call.text())])
 
 
-async def violation(call: Call, source: str, index: int) -> dict[str, Any]:
-    out: dict[str, Any] = {"index": index}
-    data = saving.data_of(source)
-    if isinstance(data, dict):
-        out.update({name: data[key] for name, key in (("flow", "id"), ("namespace", "namespace")) if data.get(key)})
-    out["outdated"] = await _outdated(call, data)
-    try:
-        parsed = saving.checked(call, source)
-    except InvalidFlow as error:
-        out["constraints"] = constraints(error)
-        return out
-    findings = (("warnings", parsed.warnings), ("deprecationPaths", parsed.deprecations), ("infos", parsed.infos))
-    out.update({name: list(found) for name, found in findings if found})
-    return out
-
-
-def constraints(error: InvalidFlow) -> str:
-    return "\n".join(problem.described() for problem in error.problems)
-
-
-async def _outdated(call: Call, data: Any) -> bool:
-    """Whether the source names a revision that is not the next one."""
-    if not isinstance(data, dict) or not isinstance(data.get("revision"), int):
-        return False
-    namespace, flow_id = data.get("namespace"), data.get("id")
-    if not isinstance(namespace, str) or not isinstance(flow_id, str):
-        return False
-    row = await call.api.platform.flows.get(call.tenant, namespace, flow_id)
-    return row is not None and bool(data["revision"] != row.revision + 1)
+async def judged(call: Call, text: str) -> list[Verdict]:
+    """Judge every document of a text; a stored flow tells which revision would be the next."""
+    known: dict[tuple[str, str], int] = {}
+    for source in saving.parts(text):
+        data = saving.data_of(source)
+        name = (data.get("namespace"), data.get("id")) if isinstance(data, dict) else (None, None)
+        if isinstance(name[0], str) and isinstance(name[1], str):
+            row = await call.api.platform.flows.get(call.tenant, name[0], name[1])
+            if row is not None:
+                known[name[0], name[1]] = row.revision
+    return judge(text, call.api.registry, tenant=call.tenant, last=lambda namespace, flow: known.get((namespace, flow)))
 
 
 def of_part(kind: str) -> Any:
@@ -64,8 +44,7 @@ def of_part(kind: str) -> Any:
         if name != "tasks":
             flow["tasks"] = [{"id": "log", "type": "io.kestra.plugin.core.log.Log", "message": "check"}]
         flow[name] = [data]
-        source = msgspec.json.encode(flow).decode()
-        out = await violation(call, source, 0)
+        out = (await judged(call, msgspec.json.encode(flow).decode()))[0].answer()
         for key in ("flow", "namespace"):
             out.pop(key, None)
         if "constraints" in out:

@@ -28,7 +28,7 @@ async def into_namespace(call: Call, namespace: str, source: str) -> FlowRow:
 async def import_(call: Call) -> web.Response:
     """POST /flows/import, part `fileUpload`: the answer lists the flows that could not be imported."""
     name, content = await _upload(call)
-    sources = _archived(content) if name.endswith(".zip") else saving.documents(content.decode("utf-8", "replace"))
+    sources = _archived(content) if name.endswith(".zip") else saving.parts(content.decode("utf-8", "replace"))
     failed = []
     for source in sources:
         try:

@@ -26,7 +26,7 @@ class Name(msgspec.Struct, frozen=True):
 async def replace_namespace(call: Call) -> web.Response:
     """POST /flows/{namespace}?delete=true&override=false: make the namespace hold exactly these flows."""
     namespace = call.params["namespace"]
-    sources = saving.documents(await call.text())
+    sources = saving.parts(await call.text())
     if call.flag("override"):
         sources = [saving.with_namespace(source, namespace) for source in sources]
     return json(await _apply(call, sources, namespace, children=False))
@@ -34,7 +34,7 @@ async def replace_namespace(call: Call) -> web.Response:
 
 async def bulk_update(call: Call) -> web.Response:
     """POST /flows/bulk?namespace&delete&allowNamespaceChild"""
-    sources = saving.documents(await call.text())
+    sources = saving.parts(await call.text())
     return json(await _apply(call, sources, call.arg("namespace"), children=call.flag("allowNamespaceChild")))
 
 

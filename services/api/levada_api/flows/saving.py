@@ -9,12 +9,11 @@ from typing import Any
 
 import msgspec
 
-from levada.flowfile import ParsedFlow, loader, parse
+from levada.flowfile import ParsedFlow, documents, loader, parse
 from levada.store.port import FlowRow
 from levada_api import errors
 from levada_api.call import Call
 
-_DOCUMENTS = re.compile(r"^---[ \t]*(?:#.*)?$", re.MULTILINE)
 _NAMESPACE_LINE = re.compile(r"^namespace:.*$", re.MULTILINE)
 _DISABLED_LINE = re.compile(r"^disabled[ \t]*:.*$", re.MULTILINE)
 
@@ -34,9 +33,9 @@ async def source_of(call: Call, **defaults: str) -> str:
     return msgspec.json.format(msgspec.json.encode({**missing, **data}), indent=2).decode()
 
 
-def documents(text: str) -> list[str]:
-    """Split a body of several documents; empty ones do not count."""
-    return [part.strip("\n") + "\n" for part in _DOCUMENTS.split(text) if part.strip()]
+def parts(text: str) -> list[str]:
+    """Return the sources of a body that may hold several documents; none for an empty one."""
+    return [piece.source for piece in documents.split(text) if piece.source.strip()]
 
 
 def checked(call: Call, source: str) -> ParsedFlow:
