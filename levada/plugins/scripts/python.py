@@ -59,11 +59,12 @@ class Script(PythonTask, kw_only=True):
     """Runs a Python script. Without a `taskRunner` it runs as a process of the worker."""
 
     TYPE = "scripts.python.Script"
+    SUFFIX = ".py"
 
     script: str
 
     async def main_command(self, ctx: RunContext, places: Mapping[str, str]) -> str:
-        return await script_command(ctx, "python", ".py", self.script, places)
+        return await script_command(ctx, "python", self.SUFFIX, self.script, places)
 
 
 TASKS: list[type[Task]] = [Commands, Script]

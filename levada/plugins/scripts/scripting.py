@@ -42,6 +42,8 @@ class Scripting(Task, kw_only=True):
     DEPRECATED_PROPERTIES = frozenset({"docker", "outputDirectory", "runner", "warningOnStdErr"})
     #: Lines that make the interpreter stop at the first failing command.
     FAIL_FAST: ClassVar[str | None] = "set -e"
+    #: Of the file that holds the script, for languages that have one.
+    SUFFIX: ClassVar[str | None] = None
 
     before_commands: list[str] | str | None = None
     container_image: str | None = None
@@ -61,9 +63,11 @@ class Scripting(Task, kw_only=True):
     async def run(self, ctx: RunContext) -> ScriptOutputs:
         process = runner.chosen(self.task_runner, self.runner)
         self._warn(ctx)
-        output_dir = _make(ctx.working_dir / f"output-{ctx.task_run_id}-{ctx.attempt}")
+        output_dir = ctx.working_dir / f"output-{ctx.task_run_id}-{ctx.attempt}"
         places = {"workingDir": str(ctx.working_dir), "outputDir": str(output_dir)}
         await ctx.prepare_files(self.input_files, _plain(self.namespace_files))
+        if self._may_use_output_dir(ctx.working_dir):
+            output_dir.mkdir(exist_ok=True)
         env = await self._environment(ctx, places)
         argv = await self._argv(ctx, places, env)
         grace = process.kill_grace_period
@@ -72,7 +76,8 @@ class Scripting(Task, kw_only=True):
             env={**env, "OUTPUT_DIR": str(output_dir)},
             kill_grace_s=None if grace is None else grace.total_seconds(),
         )
-        _forget_script(ctx)
+        if self.SUFFIX is not None:
+            _script_file(ctx, self.SUFFIX).unlink(missing_ok=True)
         outputs = await self._outputs(ctx, result, output_dir)
         if result.exit_code != 0:
             raise TaskFailed(_failure(result.exit_code), msgspec.to_builtins(outputs))
@@ -85,6 +90,17 @@ class Scripting(Task, kw_only=True):
     async def more_environment(self, ctx: RunContext) -> dict[str, str]:
         """Return variables that the language needs; those of the task win over them."""
         return {}
+
+    def _may_use_output_dir(self, folder: Path) -> bool:
+        """Making the folder costs more than a short command does: leave it out when nothing can refer to it."""
+        if any(folder.iterdir()):
+            return True  # files may hold programs that look at OUTPUT_DIR
+        text = repr((self.before_commands, self.env, self.interpreter, *self._texts()))
+        return "outputDir" in text or "OUTPUT_DIR" in text
+
+    def _texts(self) -> Sequence[Any]:
+        """The raw properties that hold code."""
+        return [getattr(self, name, None) for name in ("commands", "script")]
 
     async def _environment(self, ctx: RunContext, places: Mapping[str, str]) -> dict[str, str]:
         env = await rendered(ctx, "env", self.env, places)
@@ -140,12 +156,11 @@ class ScriptTask(Scripting, kw_only=True):
     """A script in the language itself: written to a file and run by `PROGRAM`."""
 
     PROGRAM: ClassVar[str]
-    SUFFIX: ClassVar[str]
 
     script: str
 
     async def main_command(self, ctx: RunContext, places: Mapping[str, str]) -> str:
-        return await script_command(ctx, self.PROGRAM, self.SUFFIX, self.script, places)
+        return await script_command(ctx, self.PROGRAM, self.SUFFIX or "", self.script, places)
 
 
 async def joined_commands(ctx: RunContext, commands: Sequence[str] | str, places: Mapping[str, str]) -> str:
@@ -155,7 +170,7 @@ async def joined_commands(ctx: RunContext, commands: Sequence[str] | str, places
 async def script_command(ctx: RunContext, program: str, suffix: str, script: str, places: Mapping[str, str]) -> str:
     """Write the script into the working directory (scripts import their neighbours); return the command to run it."""
     text = await rendered(ctx, "script", script, places)
-    return f"{program} '{_write(ctx.working_dir / f'{_script_name(ctx)}{suffix}', str(text))}'"
+    return f"{program} '{_write(_script_file(ctx, suffix), str(text))}'"
 
 
 async def rendered(ctx: RunContext, name: str, value: Any, places: Mapping[str, str]) -> Any:
@@ -207,19 +222,8 @@ def _plain(choice: NamespaceFilesProperty | bool | None) -> Any:
     return msgspec.to_builtins(choice)
 
 
-def _script_name(ctx: RunContext) -> str:
-    return f"script_{ctx.task_run_id}"
-
-
-def _forget_script(ctx: RunContext) -> None:
-    """Remove the file that `script_command` wrote, so that later tasks of the directory and outputFiles do not see it."""
-    for path in ctx.working_dir.glob(f"{_script_name(ctx)}.*"):
-        path.unlink()
-
-
-def _make(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    return folder
+def _script_file(ctx: RunContext, suffix: str) -> Path:
+    return ctx.working_dir / f"script_{ctx.task_run_id}{suffix}"
 
 
 def _write(path: Path, text: str) -> Path:
@@ -228,6 +232,7 @@ def _write(path: Path, text: str) -> Path:
 
 
 def _remove_if_empty(folder: Path) -> bool:
+    """Return whether the folder is gone, or never was."""
     try:
         folder.rmdir()
     except OSError:

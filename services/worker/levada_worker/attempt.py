@@ -110,15 +110,15 @@ class Attempt:
             return await tasks.run(task, context, parts.registry, log, parts.config.output_bytes)
         try:
             cache = await TaskCache.of(parts.files, self.job, task, context)
-            prepared = await tasks.prepare(task, context, parts.registry) if cache is not None else None
-            if cache is not None and prepared is not None:
-                found = await cache.find(prepared, context.now_us())
-                if found is not None:
-                    log.write("INFO", "the result of an earlier run with the same inputs is used (taskCache)")
-                    return found
+            if cache is None:
+                return await tasks.run(task, context, parts.registry, log, parts.config.output_bytes)
+            key = await cache.keyed(await tasks.prepare(task, context, parts.registry), context)
+            found = await cache.find(key, context.now_us())
+            if found is not None:
+                log.write("INFO", "the result of an earlier run with the same inputs is used (taskCache)")
+                return found
             result = await tasks.run(task, context, parts.registry, log, parts.config.output_bytes)
-            if cache is not None and prepared is not None:
-                await cache.keep(prepared, result, context.now_us())
+            await cache.keep(key, result, context.now_us())
         except Exception as problem:  # noqa: BLE001  see tasks.run
             return tasks.failed(problem, log)
         return result
@@ -197,7 +197,7 @@ class Attempt:
 
     async def _clean_up(self, context: WorkerContext, folder: Path) -> None:
         try:
-            if not context.clear_if_empty():
+            if context.has_folder:
                 await asyncio.to_thread(context.clear)
         except OSError:
             _log.exception("the working directory %s cannot be removed", folder)

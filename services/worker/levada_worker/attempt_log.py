@@ -12,6 +12,8 @@ from levada_worker.mask import Masker
 
 #: Beyond the limit one line in so many is kept, so that the end of a long log still shows signs of life.
 SAMPLE = 1000
+#: A line that was cut while it was read has its marker beyond the limit already.
+MARKER_BYTES = 64
 
 
 class AttemptLog:
@@ -132,8 +134,10 @@ class AttemptLog:
         text = self.masker.hide(message)
         if "\x00" in text:
             text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-        if len(text) > self._line_bytes // 4 and len(text.encode("utf-8", "replace")) > self._line_bytes:
+        if len(text) > self._line_bytes // 4:
             data = text.encode("utf-8", "replace")
+            if len(data) <= self._line_bytes + MARKER_BYTES:
+                return data.decode()
             kept = data[: self._line_bytes].decode("utf-8", "ignore")
             return f"{kept}… [line cut: {len(data) - self._line_bytes:,} bytes more]"
         return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -12,6 +12,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ from levada_worker.task import Prepared, Result
 
 #: How much a cache archive may hold, so that a wrong pattern does not fill the storage.
 ARCHIVE_MAX_BYTES = 4 * 1024 * 1024 * 1024
+
+
+#: Folders differ from run to run and make no difference.
+_PLACES = {"workingDir": "", "outputDir": ""}
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -55,6 +60,16 @@ class TaskCache:
         if not given or str(given.get("enabled", True)).lower() != "true":
             return None
         return cls(files, job, task, _ttl(given.get("ttl")))
+
+    async def keyed(self, prepared: Prepared, ctx: WorkerContext) -> Prepared:
+        """Return the task with its RAW properties rendered too (as far as they can be), for the key only."""
+        properties = dict(prepared.properties)
+        for name in prepared.cls.RAW & properties.keys():
+            with suppress(
+                UserError
+            ):  # it reads variables that only exist while the task runs: then the text is the key
+                properties[name] = await ctx.render(properties[name], _PLACES)
+        return Prepared(prepared.task, prepared.cls, properties)
 
     async def find(self, prepared: Prepared, now_us: int) -> Result | None:
         try:

@@ -183,18 +183,17 @@ class WorkerContext:
     async def holds(self, condition: Any) -> bool:
         return await self._renderer.holds(condition)
 
-    def clear_if_empty(self) -> bool:
-        """Remove the working directory when there is nothing in it (which costs next to nothing); return whether."""
-        if self._made:
-            try:
-                os.rmdir(self._folder)
-            except OSError:
-                return False
-        return True
+    @property
+    def has_folder(self) -> bool:
+        """Whether the working directory was made."""
+        return self._made
 
     def clear(self) -> None:
         """Remove the working directory and all that is in it. Blocks: call it in a thread."""
-        shutil.rmtree(self._folder, onerror=_make_writable)
+        try:
+            os.rmdir(self._folder)
+        except OSError:
+            shutil.rmtree(self._folder, onerror=_make_writable)
 
     def _warn(self, message: str) -> None:
         self.log("WARN", message)

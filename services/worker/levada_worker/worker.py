@@ -169,6 +169,7 @@ class Worker:
                 await asyncio.sleep(self.config.renew_every_s)
             held = [attempt.held for attempt in self._running.values()] + list(self._unreported.values())
             if not held:
+                failures = 0
                 continue
             asked = self._clock.monotonic()
             try:
@@ -259,13 +260,13 @@ class Worker:
             task.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
         try:
-            async with asyncio.timeout(LAST_REPORT_S):
+            async with asyncio.timeout(LAST_REPORT_S / 5 if at_once else LAST_REPORT_S):
                 await self._outbox.drained()
         except TimeoutError:
             _log.warning("%d results could not be handed in; they are kept for the next start", len(self._unreported))
         reporting.cancel()
         await asyncio.gather(reporting, return_exceptions=True)
-        await self._parts.buffer.close()
+        await self._parts.buffer.close(1.0 if at_once else 5.0)
         self._outbox.close()
         self._parts.guard.close()
         self._parts.threads.shutdown(wait=False, cancel_futures=True)
