@@ -71,7 +71,7 @@ def lost(turn: Turn, command: WorkerLost) -> None:
     node = turn.plan.nodes[run.task_id]
     if run.state is State.KILLING or turn.execution.state is State.KILLING:
         tasks.end(turn, run, node, State.KILLED)
-    elif node.task.on_worker_lost == "fail":
+    elif node.task.on_worker_lost == "fail" and run.state is not State.SUBMITTED:  # else it never ran
         message = "the worker was lost while the task ran; `onWorkerLost: fail` forbids a second run"
         turn.log("ERROR", message, run)
         tasks.end(turn, run, node, State.FAILED, None, message)

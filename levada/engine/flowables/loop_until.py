@@ -31,10 +31,10 @@ class LoopUntil(Flowable):
         assert progress is not None
         if (worst := progress.worst.get("main")) is not None and worst.is_failed:
             return False
-        passes = (run.outputs or {}).get("iterationCount", 0)
-        if progress.ended or not node.task.branches.get("tasks"):
-            passes += 1
-            turn.emit(TaskRunOutputsSet(at=turn.now, id=run.id, outputs={"iterationCount": passes}))
+        if run.due is not None:
+            return True  # the next pass is waiting for its timer
+        passes = (run.outputs or {}).get("iterationCount", 0) + 1
+        turn.emit(TaskRunOutputsSet(at=turn.now, id=run.id, outputs={"iterationCount": passes}))
         if expr.truthy(turn.render(node.task.properties.get("condition", ""), run, node)):
             return False
         if self._ceiling_reached(turn, run, node, passes):
