@@ -5,7 +5,7 @@ share. It knows no table. Read `errors` first, then `pool`, then `statements`.
 """
 
 from levada.database.errors import translated
-from levada.database.pool import Connection, Database, touched
+from levada.database.pool import PLAN_ONCE, Connection, Database, touched
 from levada.database.statements import Statements
 
-__all__ = ["Connection", "Database", "Statements", "touched", "translated"]
+__all__ = ["PLAN_ONCE", "Connection", "Database", "Statements", "touched", "translated"]

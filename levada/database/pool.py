@@ -11,7 +11,7 @@ A pool survives restarts of the server: dead connections are replaced when they 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -38,9 +38,11 @@ SETTINGS = {
     "tcp_keepalives_interval": "5",
     "client_connection_check_interval": "5000",
     "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
     "timezone": "UTC",
 }
+
+#: For the few statements of a hot path: planned once per connection, not again for every set of values.
+PLAN_ONCE = {"plan_cache_mode": "force_generic_plan"}
 
 
 async def _keep_session(_: Connection) -> None:
@@ -50,16 +52,18 @@ async def _keep_session(_: Connection) -> None:
 class Database:
     """Runs statements. All methods raise `Transient` when the database is away."""
 
-    def __init__(self, dsn: str, *, size: int = 10, name: str = "levada") -> None:
+    def __init__(self, dsn: str, *, name: str = "levada", settings: Mapping[str, str] = SETTINGS) -> None:
         """Connects nowhere yet. `name` is what pg_stat_activity shows."""
         self.dsn = dsn
-        self._size = size
-        self._settings = SETTINGS | {"application_name": name}
+        self._settings = {**settings, "application_name": name}
         self._pool: Any = None
 
     @classmethod
-    async def open(cls, dsn: str, *, size: int = 10, name: str = "levada") -> Self:
-        database = cls(dsn, size=size, name=name)
+    async def open(
+        cls, dsn: str, *, size: int = 10, name: str = "levada", settings: Mapping[str, str] | None = None
+    ) -> Self:
+        """Connect. `settings` go over ours."""
+        database = cls(dsn, name=name, settings={**SETTINGS, **(settings or {})})
         try:
             database._pool = await asyncpg.create_pool(
                 dsn,

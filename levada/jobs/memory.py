@@ -69,16 +69,10 @@ class MemoryJobs:
             token = self._clock.random_bytes(TOKEN_BYTES).hex()
             claim = Claim(job=jobs.decode(lease.job), token=token, lease_until=now + self._lease_us)
             lease.state, lease.worker, lease.token, lease.until = "claimed", worker, token, claim.lease_until
-            claims.append((lease, claim))
-        try:
-            if claims:
-                await self._commands.send([_started(claim, worker, now) for _, claim in claims])
-        except BaseException:
-            for lease, claim in claims:
-                if lease.token == claim.token:
-                    lease.state = "submitted"
-            raise
-        return [claim for _, claim in claims]
+            claims.append(claim)
+        if claims:
+            await self._commands.send([_started(claim, worker, now) for claim in claims])
+        return claims
 
     async def renew(self, worker: str, held: Sequence[Held]) -> list[Held]:
         lost = []

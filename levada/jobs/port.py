@@ -1,8 +1,8 @@
 """The jobs port: the work queue between executor and workers, and the worker's line back to the control plane.
 
 The lease row of an attempt is the truth: `claim` hands out a submitted attempt exactly once, under a token. Submitting
-is part of the executor's commit (store), never of this port. A claim records `TaskStarted` on the bus in the same
-transaction; `report` appends results; both travel in batches. One contract suite runs over every adapter.
+is part of the executor's commit (store), never of this port. A claim is handed out when its `TaskStarted` is on the bus;
+`report` appends results; both travel in batches. One contract suite runs over every adapter.
 """
 
 from collections.abc import Sequence

@@ -6,8 +6,10 @@
     claimed      claim                         a worker has it, until `lease_until`
     cancel       executor's commit             a worker has it and shall stop
 
-A claim and its `TaskStarted` are one transaction, so the executor hears of every attempt that runs. The lease of an
-attempt that ended is cleared by the executor's commit of its result, in the row version it writes anyway.
+A claim is handed out only when its `TaskStarted` is on the bus, so the executor hears of every attempt before it runs. If
+that fails in between, nobody has the attempt and nobody may try again (the command may be there after all): the lease
+runs out, and the executor, which knows of no start, submits it again. The lease of an attempt that ended is cleared by the
+executor's commit of its result, in the row version it writes anyway.
 
 Waiting is woken by `notify` (the executor in this process, or a doorbell) and falls back to polling.
 """
@@ -66,14 +68,12 @@ class PostgresJobs:
         now = self._now_us()
         until = now + self._lease_us
         tokens = [self._random_bytes(TOKEN_BYTES).hex() for _ in range(limit)]
-        async with self._database.transaction() as connection:
-            rows = await connection.fetch(SQL["claim"], list(queues), limit, worker, tokens, until)
-            if not rows:
-                return []
-            claims = [Claim(job=jobs.decode(job), token=token, lease_until=until) for job, token in rows]
-            claims.sort(key=lambda claim: -claim.job.priority)
-            announce = await self._commands.send_within(connection, [_started(claim, worker, now) for claim in claims])
-        announce()
+        rows = await self._database.fetch(SQL["claim"], list(queues), limit, worker, tokens, until)
+        if not rows:
+            return []
+        claims = [Claim(job=jobs.decode(job), token=token, lease_until=until) for job, token in rows]
+        claims.sort(key=lambda claim: -claim.job.priority)
+        await self._commands.send([_started(claim, worker, now) for claim in claims])
         return claims
 
     async def renew(self, worker: str, held: Sequence[Held]) -> list[Held]:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from levada.bus.memory import MemoryBus
 from levada.bus.port import Bus
 from levada.bus.postgres import PostgresBus
-from levada.database import Database
+from levada.database import PLAN_ONCE, Database
 from levada.engine import outputs
 from levada.files.local import LocalFiles
 from levada.files.memory import MemoryFiles
@@ -76,6 +76,7 @@ class Platform:
         self.hub = Hub()
         self._embedded: EmbeddedPostgres | None = None
         self._doorbell: Doorbell | None = None
+        self._hot: Database | None = None
         self._notify: Callable[[], None] = lambda: None
 
     @classmethod
@@ -99,19 +100,21 @@ class Platform:
             database = self.config.database
             self._embedded = EmbeddedPostgres(self.config.data_dir, bin_dir=database.bin_dir, run_as=database.run_as)
             dsn = await self._embedded.start()
-        self.database = await Database.open(dsn, size=self.config.database.pool_size, name=name)
+        size = self.config.database.pool_size
+        self.database = await Database.open(dsn, size=max(size // 2, 1), name=name)
         await _migrate(self.database)
         await pg.Partitions(self.database, now_us=self.clock.now_us).make()
-        self._compose(self.database)
+        self._hot = await Database.open(dsn, size=max(size - size // 2, 1), name=f"{name} hot", settings=PLAN_ONCE)
+        self._compose(self._hot, self.database)
 
-    def _compose(self, database: Database) -> None:
-        """Make the adapters that live in the database."""
+    def _compose(self, hot: Database, database: Database) -> None:
+        """Make the adapters that live in the database: bus, queue and executor's store apart from everybody's queries."""
         config, clock = self.config, self.clock
         alone = self._embedded is not None
         if config.bus.doorbell and not alone:
-            self._doorbell = Doorbell(database)
+            self._doorbell = Doorbell(hot)
         bus = PostgresBus(
-            database,
+            hot,
             now_us=clock.now_us,
             partitions=config.bus.partitions,
             idle_poll_s=config.bus.poll_interval,
@@ -120,7 +123,7 @@ class Platform:
         )
         self.bus, self.commands = bus, BusCommands(bus, bus)
         jobs = PostgresJobs(
-            database,
+            hot,
             self.commands,
             now_us=clock.now_us,
             random_bytes=clock.random_bytes,
@@ -128,7 +131,7 @@ class Platform:
             idle_poll_s=config.bus.poll_interval,
         )
         self.jobs, self.leases, self._notify = jobs, jobs, jobs.notify
-        self.executions = pg.PostgresExecutionStore(database, now_us=clock.now_us, index=outputs.rebuild)
+        self.executions = pg.PostgresExecutionStore(hot, now_us=clock.now_us, index=outputs.rebuild)
         self.flows = pg.PostgresFlowStore(database)
         self.queries = pg.PostgresExecutionQueries(database)
         self.logs, self.metrics = pg.PostgresLogStore(database), pg.PostgresMetricStore(database)
@@ -205,6 +208,8 @@ class Platform:
                 await opened.close()
         if self._doorbell is not None:
             await self._doorbell.close()
+        if self._hot is not None:
+            await self._hot.close()
         if self.database is not None:
             await self.database.close()
         if self._embedded is not None:
