@@ -106,6 +106,7 @@ class Bench:
         """Submit a job and return its task run id. Properties of the task go in `properties`."""
         self._count += 1
         run_id = f"taskrun{self._count:015}"
+        value = task.pop("value", None)
         on_worker_lost = task.pop("on_worker_lost", "retry")
         branches = {
             name: [JobTask(**child) for child in children] for name, children in task.pop("branches", {}).items()
@@ -121,7 +122,7 @@ class Bench:
             task=JobTask(id=task.pop("id", "task"), type=type_, branches=branches, **task),
             variables=dict(variables or {}),
             on_worker_lost=on_worker_lost,
-            value=task.pop("value", None),
+            value=value,
         )
         self.leases[job.execution_id, run_id] = Lease(job=jobs_model.encode(job), submitted=self._count)
         self.jobs.notify()

@@ -2,7 +2,7 @@
 
 The commands are one text for one interpreter, `beforeCommands` first, so that variables and `cd` carry over; with `failFast`
 a failing line ends it. Expressions see `workingDir` and `outputDir` besides the usual variables: what is written into
-`outputDir` is stored without being named in `outputFiles`.
+`outputDir` (also OUTPUT_DIR; the folder is made when the task names it) is stored without a line in `outputFiles`.
 """
 
 import os
@@ -66,14 +66,14 @@ class Scripting(Task, kw_only=True):
         output_dir = ctx.working_dir / f"output-{ctx.task_run_id}-{ctx.attempt}"
         places = {"workingDir": str(ctx.working_dir), "outputDir": str(output_dir)}
         await ctx.prepare_files(self.input_files, _plain(self.namespace_files))
-        if self._may_use_output_dir(ctx.working_dir):
+        if self._uses_output_dir():
             output_dir.mkdir(exist_ok=True)
         env = await self._environment(ctx, places)
         argv = await self._argv(ctx, places, env)
         grace = process.kill_grace_period
         result = await ctx.run_process(
             argv,
-            env={**env, "OUTPUT_DIR": str(output_dir)},
+            env={**env, "OUTPUT_DIR": str(output_dir)} if self._uses_output_dir() else env,
             kill_grace_s=None if grace is None else grace.total_seconds(),
         )
         if self.SUFFIX is not None:
@@ -91,11 +91,9 @@ class Scripting(Task, kw_only=True):
         """Return variables that the language needs; those of the task win over them."""
         return {}
 
-    def _may_use_output_dir(self, folder: Path) -> bool:
-        """Making the folder costs more than a short command does: leave it out when nothing can refer to it."""
-        if any(folder.iterdir()):
-            return True  # files may hold programs that look at OUTPUT_DIR
-        text = repr((self.before_commands, self.env, self.interpreter, *self._texts()))
+    def _uses_output_dir(self) -> bool:
+        """Making the folder costs more than a short command does: leave it out when nothing refers to it."""
+        text = repr((self.before_commands, self.env, self.input_files, self.interpreter, *self._texts()))
         return "outputDir" in text or "OUTPUT_DIR" in text
 
     def _texts(self) -> Sequence[Any]:
