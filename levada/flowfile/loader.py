@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import yaml
 
 from levada.model.errors import UserError
@@ -29,6 +30,7 @@ _OCTAL = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_JSON_ONLY = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _TAG = "tag:yaml.org,2002:"
 _INTEGERS = range(-(2**63), 2**64)
 #: Only these characters can begin a plain scalar that is not text.
@@ -102,7 +104,7 @@ def load(source: str, *, line_offset: int = 0) -> Document:
     _check_characters(source, line_offset)
     builder = _Builder(source, line_offset)
     try:
-        for event in _events(source):
+        for event in _events(_escaped_json(source)):
             builder.feed(event)
     except yaml.YAMLError as problem:
         raise _translate(problem, source, line_offset) from problem
@@ -111,6 +113,17 @@ def load(source: str, *, line_offset: int = 0) -> Document:
 
 def _events(source: str) -> Iterator[Any]:
     yield from yaml.parse(source, Loader=yaml.CSafeLoader)
+
+
+def _escaped_json(source: str) -> str:
+    """JSON may hold characters that YAML 1.1 takes for line breaks or refuses; escaped they survive in both."""
+    if not source.startswith("{") or _JSON_ONLY.search(source) is None:
+        return source
+    try:
+        msgspec.json.decode(source)
+    except (msgspec.DecodeError, RecursionError):
+        return source
+    return _JSON_ONLY.sub(lambda found: f"\\u{ord(found[0]):04x}", source)
 
 
 def _check_characters(source: str, line_offset: int) -> None:
