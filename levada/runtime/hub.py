@@ -45,17 +45,26 @@ class Hub:
             for subscription in self._subscribers.get(key, ()):
                 subscription.add(change)
 
-    async def wait(self, execution_id: str, timeout_s: float) -> Change | None:
-        """Return the next change of an execution, or None when there was none in time."""
+    def expect(self, execution_id: str, timeout_s: float) -> asyncio.Future[Change | None]:
+        """Listen from now on: a future of the next change, or of None when there was none in time.
+
+        For callers that are about to cause the change. Cancel it when it is no longer wanted.
+        """
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Change | None] = loop.create_future()
         self._waiting.setdefault(execution_id, set()).add(waiter)
         timer = loop.call_later(max(timeout_s, 0.0), _give_up, waiter)
-        try:
-            return await waiter
-        finally:
+
+        def done(_: object) -> None:
             timer.cancel()
             self._forget(execution_id, waiter)
+
+        waiter.add_done_callback(done)
+        return waiter
+
+    async def wait(self, execution_id: str, timeout_s: float) -> Change | None:
+        """Return the next change of an execution, or None when there was none in time."""
+        return await self.expect(execution_id, timeout_s)
 
     async def subscribe(self, execution_id: str | None = None) -> AsyncIterator[Change]:
         """Give the changes of one execution, or of all, until the caller stops. The oldest are dropped when it is slow."""

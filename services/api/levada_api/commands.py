@@ -25,20 +25,25 @@ async def send(api: Api, batch: Sequence[commands.Command]) -> None:
 
 
 async def send_start(api: Api, command: commands.StartExecution) -> None:
-    """Send the start of an execution, and wait until it is there, so that an immediate GET finds it."""
-    waiter = asyncio.ensure_future(api.platform.hub.wait(command.execution_id, PATIENCE_S))
+    """Send the start of an execution, and wait until it is there, so that an immediate GET finds it.
+
+    An executor that is behind by more than PATIENCE_S is not asked again and again: that would slow it down further.
+    """
+    waiter = api.platform.hub.expect(command.execution_id, PATIENCE_S)
     try:
         await send(api, [command])
-        if command.scheduled is None and await waiter is not None:
-            return
-        await applied(api, command.tenant, command.execution_id, lambda found: found is not None)
+        if command.scheduled is None:
+            await waiter
+        else:
+            # The creation of an execution that waits for its date is not announced.
+            await applied(api, command.tenant, command.execution_id, lambda found: found is not None)
     finally:
         waiter.cancel()
 
 
 async def send_and_wait(api: Api, command: commands.Command, seen: int, tenant: str) -> None:
     """Send, then wait until the execution has moved past event `seen` (or time is up)."""
-    waiter = asyncio.ensure_future(api.platform.hub.wait(command.execution_id, PATIENCE_S))
+    waiter = api.platform.hub.expect(command.execution_id, PATIENCE_S)
     try:
         await send(api, [command])
         await applied(api, tenant, command.execution_id, lambda head: head is not None and head.seq > seen, waiter)

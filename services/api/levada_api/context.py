@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from levada.engine import Environment
 from levada.flowfile import FlowCache
@@ -15,6 +15,7 @@ from levada.runtime.health import Health
 from levada.runtime.platform import Platform
 from levada.sdk.registry import Registry
 from levada_api.auth import Gate
+from levada_api.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Api:
     environment: Environment
     #: Epoch microseconds at which this process began.
     started: int
+    streams: Streams = field(default_factory=Streams)
 
     @property
     def clock(self) -> Clock:

@@ -1,6 +1,6 @@
 """Log lines: of one execution, searched, downloaded, followed, deleted."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from aiohttp import web
 
@@ -68,7 +68,7 @@ async def follow(call: Call) -> web.StreamResponse:
     return await stream(call, _lines(call, execution_id, asked))
 
 
-async def _lines(call: Call, execution_id: str, asked: LogFilter) -> AsyncIterator[Frame | None]:
+async def _lines(call: Call, execution_id: str, asked: LogFilter) -> AsyncGenerator[Frame | None, None]:
     """Stored lines first, then new ones, until the execution has ended and its last lines are through."""
     api, sent, quiet_since = call.api, 0, call.api.clock.monotonic()
     while True:

@@ -66,6 +66,7 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
         await stop.wait()
         api.health.drain("stopping")
     finally:
+        api.streams.stop()
         for each in listening:
             await each.close()
 

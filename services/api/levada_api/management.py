@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from levada.bus.port import COMMANDS
 from levada.model.states import State
 from levada.store.port import ExecutionFilter
 from levada_api.call import Call, json
@@ -49,6 +50,12 @@ async def metrics(call: Call) -> web.Response:
             _, total = await call.api.platform.queries.search("main", ExecutionFilter(states=(state,)), limit=1)
             counted.append((f'{{state="{state.value}"}}', total))
     lines += metric("levada_executions", "gauge", "Executions that have not ended, by state.", counted)
+    behind = sum((await call.api.platform.bus.ends(COMMANDS)).values())
+    for partition in range(call.api.platform.bus.partitions):
+        behind -= await call.api.platform.executions.done_off(partition)
+    lines += metric(
+        "levada_commands_behind", "gauge", "Commands on the bus that no executor has applied yet.", [("", behind)]
+    )
     return web.Response(body="\n".join([*lines, ""]).encode(), headers={"Content-Type": _TEXT})
 
 

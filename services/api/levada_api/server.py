@@ -16,6 +16,7 @@ from levada_api import errors, routing
 from levada_api.auth import Gate
 from levada_api.call import Call
 from levada_api.context import Api
+from levada_api.cors import Cors, granted
 from levada_api.routing import Match, Router
 
 log = logging.getLogger("levada.api")
@@ -32,8 +33,19 @@ class Application:
         self.api = api
         self.gate = gate
         self.router = router
+        self.cors = Cors(api.config.server.cors_origins)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        preflight = self.cors.preflight(request)
+        if preflight is not None:
+            return preflight
+        response = await self._answered(request)
+        origin = self.cors.allowed(request.headers)
+        if origin is not None and not response.prepared:
+            response.headers.update(granted(origin))
+        return response
+
+    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._handled(request)
         except asyncio.CancelledError:

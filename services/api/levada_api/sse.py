@@ -7,13 +7,14 @@ error answer any more, so it ends the stream and stands in the log.
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from levada_api.call import Call
+from levada_api.cors import Cors, granted
 
 log = logging.getLogger("levada.api")
 
@@ -31,20 +32,28 @@ class Frame(msgspec.Struct, frozen=True):
     data: Any
 
 
-async def stream(call: Call, frames: AsyncIterator[Frame | None]) -> web.StreamResponse:
+async def stream(call: Call, frames: AsyncGenerator[Frame | None, None]) -> web.StreamResponse:
     """Send frames until they end; None sends a keep-alive comment."""
     response = web.StreamResponse(headers=HEADERS)
+    origin = Cors(call.api.config.server.cors_origins).allowed(call.request.headers)
+    if origin is not None:
+        response.headers.update(granted(origin))
     try:
-        await response.prepare(call.request)
-        async with contextlib.aclosing(frames) as source:  # type: ignore[type-var]
-            async for frame in source:
-                await response.write(b": keep-alive\n\n" if frame is None else encoded(frame))
-        await response.write_eof()
-    except (TimeoutError, ConnectionError):
+        with call.api.streams.open():
+            await _send(call, response, frames)
+    except (ConnectionError, TimeoutError):
         log.debug("a follower of %s went away", call.request.path)
     except Exception:
         log.exception("the event stream of %s broke off", call.request.path)
     return response
+
+
+async def _send(call: Call, response: web.StreamResponse, frames: AsyncGenerator[Frame | None, None]) -> None:
+    await response.prepare(call.request)
+    async with contextlib.aclosing(frames):
+        async for frame in frames:
+            await response.write(b": keep-alive\n\n" if frame is None else encoded(frame))
+    await response.write_eof()
 
 
 def encoded(frame: Frame) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 from levada.model.errors import Defect
 from levada.runtime.config import Config
 from levada.runtime.config.tree import Auth, BasicAuth
+from levada.runtime.config.tree import Server as ServerSettings
 from levada_api import auth, routing, table
 from levada_api.errors import ApiError
 from levada_api.routing import Permission, Route, Router
@@ -123,3 +124,15 @@ def test_a_name_that_resolves_to_loopback_is_not_this_machine():
     for host in ("127.0.0.1.nip.io", "", "example.com:8080"):
         with pytest.raises(ApiError):
             auth.check_host(host)
+
+
+async def test_a_configured_origin_may_call_and_is_echoed(serve):
+    server = await serve(server=ServerSettings(cors_origins=("https://ui.example",)))
+    asked = {"Origin": "https://ui.example", "Access-Control-Request-Method": "POST"}
+    preflight = await server.call("OPTIONS", "/flows", headers=asked)
+    assert preflight.status == 204
+    assert preflight.headers["Access-Control-Allow-Origin"] == "https://ui.example"
+    found = await server.post("/flows/validate", data="x", headers={"Origin": "https://ui.example"})
+    assert (found.status, found.headers["Access-Control-Allow-Origin"]) == (200, "https://ui.example")
+    other = await server.call("OPTIONS", "/flows", headers={**asked, "Origin": "https://evil.example"})
+    assert "Access-Control-Allow-Origin" not in other.headers

@@ -8,6 +8,8 @@ import json
 import aiohttp
 import pytest
 
+from levada.flowfile import BrokenFlow
+
 
 async def test_a_started_execution_is_answered_as_created_and_runs_to_its_end(hello):
     started = await hello.start()
@@ -286,3 +288,27 @@ async def test_a_scheduled_start_waits_for_its_date(hello):
     assert started["scheduleDate"].startswith("2100-01-01T00:00:00")
     await asyncio.sleep(0.05)
     assert (await hello.get(f"/executions/{started['id']}")).json()["state"]["current"] == "CREATED"
+
+
+async def test_followers_and_waiting_callers_end_when_the_server_stops(server):
+    await server.deploy(PAUSED)
+    waiting = asyncio.create_task(server.post("/executions/company.team/paused?wait=true"))
+    started = await server.start("company.team/paused")
+    following = asyncio.create_task(server.get(f"/executions/{started['id']}/follow"))
+    await asyncio.sleep(0.1)
+    server.api.streams.stop()
+    async with asyncio.timeout(2):
+        assert (await waiting).status == 503
+        frames = (await following).text
+    assert frames.startswith("id: start")
+
+
+async def test_an_execution_of_an_unreadable_flow_can_still_be_killed_and_deleted(server, monkeypatch):
+    await server.deploy(PAUSED)
+    started = await server.start("company.team/paused")
+    await server.until(started["id"], "PAUSED")
+    broken = BrokenFlow(await server.platform.flows.get("main", "company.team", "paused"), [])
+    monkeypatch.setattr(server.api.flows, "_kept", lambda key: broken)
+    assert (await server.post(f"/executions/{started['id']}/pause")).status == 409
+    assert (await server.delete(f"/executions/{started['id']}/kill")).status == 202
+    await server.until(started["id"], "KILLED")

@@ -6,7 +6,7 @@ a lost announcement costs LOOK_S and never a state. Large executions are sent at
 are in the next frame.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from aiohttp import web
 
@@ -14,7 +14,7 @@ from levada_api.call import Call
 from levada_api.commands import head, load
 from levada_api.executions.read import missing
 from levada_api.render import execution as render
-from levada_api.sse import Frame, stream
+from levada_api.sse import KEEP_ALIVE_S, Frame, stream
 
 LOOK_S = 1.0
 PAUSE_S = 0.1
@@ -46,9 +46,12 @@ async def _appears(call: Call, execution_id: str) -> bool:
     return True
 
 
-async def _frames(call: Call, execution_id: str) -> AsyncIterator[Frame | None]:
+async def _frames(call: Call, execution_id: str) -> AsyncGenerator[Frame | None, None]:
     name = "start"
-    async for _ in changes(call, execution_id):
+    async for changed in changes(call, execution_id):
+        if not changed:
+            yield None
+            continue
         found = await load(call.api, call.tenant, execution_id)
         if found is None:
             return
@@ -60,8 +63,11 @@ async def _frames(call: Call, execution_id: str) -> AsyncIterator[Frame | None]:
         name = "progress"
 
 
-async def _states(call: Call, execution_id: str) -> AsyncIterator[Frame | None]:
-    async for _ in changes(call, execution_id):
+async def _states(call: Call, execution_id: str) -> AsyncGenerator[Frame | None, None]:
+    async for changed in changes(call, execution_id):
+        if not changed:
+            yield None
+            continue
         found = await head(call.api, call.tenant, execution_id)
         if found is None:
             return
@@ -77,16 +83,19 @@ async def _states(call: Call, execution_id: str) -> AsyncIterator[Frame | None]:
             return
 
 
-async def changes(call: Call, execution_id: str) -> AsyncIterator[int]:
-    """Yield the sequence number now and each time it has changed; ends when the execution is gone."""
-    api, seen = call.api, -1
+async def changes(call: Call, execution_id: str) -> AsyncIterator[bool]:
+    """Yield True now and each time the execution has moved, False now and then meanwhile; end when it is gone."""
+    api, seen, told = call.api, -1, call.api.clock.monotonic()
     while True:
         found = await head(api, call.tenant, execution_id)
         if found is None:
             return
         if found.seq != seen:
-            seen = found.seq
-            yield seen
+            seen, told = found.seq, api.clock.monotonic()
+            yield True
             await api.clock.sleep(PAUSE_S)
-        else:
-            await api.platform.hub.wait(execution_id, LOOK_S)
+            continue
+        if api.clock.monotonic() - told >= KEEP_ALIVE_S:
+            told = api.clock.monotonic()
+            yield False
+        await api.platform.hub.wait(execution_id, LOOK_S)

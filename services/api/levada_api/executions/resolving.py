@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from levada.engine import inputs
-from levada.model.flow import Flow
+from levada import expr
+from levada.engine import context, inputs
+from levada.model.errors import UserError
+from levada.model.flow import Flow, Input
 from levada_api.context import Api
 
 
@@ -22,20 +24,43 @@ async def report(api: Api, flow: Flow, execution_id: str, values: dict[str, Any]
         tree = inputs.resolve(flow, values, now=api.now(), seed=execution_id)
     except inputs.InvalidInputs as error:
         found = {problem.path: problem.message for problem in error.problems}
+    host = context.PureHost(api.now(), execution_id)
     shown = []
     for declared in flow.inputs:
         entry: dict[str, Any] = {
-            "input": {"id": declared.id, "type": declared.type, "required": declared.required},
-            "enabled": found.get(declared.id) is not None or _has(tree, declared.id) or bool(found),
+            "input": _declaration(declared, {"vars": flow.variables, "inputs": tree}, host),
+            "enabled": bool(found) or _has(tree, declared.id),
             "isDefault": declared.id not in values,
         }
-        value = _at(tree, declared.id) if not found else values.get(declared.id)
+        value = values.get(declared.id) if found else _at(tree, declared.id)
         if value is not None:
             entry["value"] = value
         if declared.id in found:
             entry["errors"] = [{"message": found[declared.id]}]
         shown.append(entry)
     return {"id": flow.id, "namespace": flow.namespace, "inputs": shown}
+
+
+def _declaration(declared: Input, variables: dict[str, Any], host: context.PureHost) -> dict[str, Any]:
+    """The input as written; what an `expression` lists are its values."""
+    out: dict[str, Any] = {
+        **declared.properties,
+        "id": declared.id,
+        "type": declared.type,
+        "required": declared.required,
+    }
+    if declared.has_defaults:
+        out["defaults"] = declared.defaults
+    if declared.properties.get("expression") is not None:
+        try:
+            listed = expr.evaluate(declared.properties["expression"], variables, host)
+            if isinstance(listed, str):
+                listed = inputs.convert("MULTISELECT", listed)
+            out["values"] = [str(each) for each in listed]
+        except (UserError, TypeError):
+            # The form shows the input without a choice; the start itself says what is wrong with the expression.
+            out["values"] = []
+    return out
 
 
 def _has(tree: dict[str, Any], input_id: str) -> bool:

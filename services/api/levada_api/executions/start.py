@@ -92,13 +92,20 @@ async def _command(call: Call, flow: Flow, execution_id: str, received: inputs.R
 async def _ended(call: Call, flow: Flow, execution_id: str) -> dict[str, Any]:
     """Wait for the end without limit: the caller asked for it, and leaves when it has had enough."""
     api = call.api
-    while True:
-        found = await load(api, call.tenant, execution_id)
-        if found is not None and found.is_terminal:
-            out = render.execution(found, api.now())
-            out["url"] = url(call, flow.namespace, flow.id, execution_id)
-            return out
-        await api.platform.hub.wait(execution_id, TERMINAL_LOOK_S)
+    with api.streams.open():
+        while not _gone(call):
+            found = await load(api, call.tenant, execution_id)
+            if found is not None and found.is_terminal:
+                out = render.execution(found, api.now())
+                out["url"] = url(call, flow.namespace, flow.id, execution_id)
+                return out
+            await api.platform.hub.wait(execution_id, TERMINAL_LOOK_S)
+    raise errors.ApiError(503, f"the server stops before execution {execution_id} has ended; the execution goes on")
+
+
+def _gone(call: Call) -> bool:
+    transport = call.request.transport
+    return transport is None or transport.is_closing()
 
 
 def created(call: Call, flow: Flow, command: StartExecution, now: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ CONDITIONS = frozenset(
 
 
 async def receive(call: Call) -> web.Response:
-    flow = await call.api.flows.get(call.tenant, call.params["namespace"], call.params["id"])
+    flow = await call.api.flows.find(call.tenant, call.params["namespace"], call.params["id"])
     trigger = _chosen(call, flow, call.params["key"]) if flow is not None and not flow.disabled else None
     if flow is None or trigger is None:
         raise errors.not_found("Flow not found")
