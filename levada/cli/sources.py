@@ -105,14 +105,14 @@ def check(document: Document) -> Checked:
     from levada import flowfile
 
     try:
-        parsed = flowfile.parse(document.source.decode("utf-8"), registry())
+        parsed = flowfile.parse(document.source.decode("utf-8"), registry(), strict=True)
     except UnicodeDecodeError as error:
         line = document.source.count(b"\n", 0, error.start) + 1 + document.line
         problem = Problem(path=document.path, line=line, column=1, message=f"byte {error.start} is not UTF-8")
         return Checked(document=document, problems=[problem])
     except flowfile.InvalidFlow as invalid:
         return Checked(document=document, problems=[_problem(document, one) for one in invalid.problems])
-    warnings = [_problem(document, one, warning=True) for one in parsed.warnings]
+    warnings = [_problem(document, one, warning=True) for one in parsed.doubts]
     return Checked(document=document, flow=parsed.flow, warnings=warnings)
 
 
