@@ -46,7 +46,7 @@ bench: $(STAMP)  ## Every benchmark under load-tests/, with the machine they ran
 	@$(BIN)/python load-tests/run.py
 
 conformance: $(STAMP) ## Play the conformance cases against a server started for it
-	@$(BIN)/python tests/conformance.py
+	@$(BIN)/python tests/conformance.py $(ARGS)
 
 chaos: $(STAMP)  ## The long form of the fault tests
 	@LEVADA_CHAOS=long $(BIN)/pytest -q tests/chaos

@@ -69,7 +69,7 @@ async def embedded(loaded: Loaded, *, signals: bool = False) -> AsyncIterator[Ru
     logs.configure(config.log.format, config.log.level, config.log.levels)
     clock = SystemClock()
     try:
-        platform = await Platform.open(config, clock)
+        platform = await Platform.open(dataclasses.replace(loaded, config=config), clock)
     except UserError as error:
         raise CannotStart(str(error)) from error
     lifecycle = Lifecycle(clock, config.server.shutdown_grace, on_stopping=lambda _: screen.note("stopping"))

@@ -125,7 +125,7 @@ def of_run(shared: dict[str, Any], x: Execution, plan: Plan, run: TaskRun, node:
     taskrun: dict[str, Any] = {
         "id": run.id,
         "startDate": iso(run.history[0][1]),
-        "attemptsCount": max(run.attempt - 1, 0),
+        "attemptsCount": sum(attempt.state.is_terminal for attempt in run.attempts),
     }
     if run.parent_id is not None:
         taskrun["parentId"] = run.parent_id
@@ -145,19 +145,16 @@ def _add_parents(variables: dict[str, Any], x: Execution, plan: Plan, run: TaskR
     inner = run
     overlay: dict[str, Any] = {}
     for ancestor in x.ancestors(run):
-        taskrun: dict[str, Any] = {"id": ancestor.id}
-        if ancestor.value is not None:
-            taskrun["value"] = ancestor.value
-        if ancestor.iteration is not None:
-            taskrun["iteration"] = ancestor.iteration
-        parents.append({"taskrun": taskrun, "outputs": _own_outputs(x, ancestor)})
+        if ancestor.value is not None or ancestor.outputs is not None:
+            parents.append(_parent(ancestor))
         node = plan.nodes.get(ancestor.task_id)
         if node is not None and node.task.type in LOOPS and inner.iteration is not None:
             items.append(_item(ancestor, inner.iteration))
             _overlay_iteration(overlay, x, node, inner)
         inner = ancestor
-    variables["parents"] = parents
-    variables["parent"] = parents[0]
+    if parents:
+        variables["parents"] = parents
+        variables["parent"] = parents[0]
     if items:
         item = items[0]
         if len(items) > 1:
@@ -167,8 +164,16 @@ def _add_parents(variables: dict[str, Any], x: Execution, plan: Plan, run: TaskR
         variables["outputs"] = {**x.tree, **overlay}
 
 
-def _own_outputs(x: Execution, run: TaskRun) -> Any:
-    return x.tree.get(run.task_id, {})
+def _parent(run: TaskRun) -> dict[str, Any]:
+    """A container as its children see it; those with neither value nor outputs are passed over, as in Kestra."""
+    seen: dict[str, Any] = {}
+    if run.value is not None:
+        seen["taskrun"] = {"id": run.id, "value": run.value}
+        if run.iteration is not None:
+            seen["taskrun"]["iteration"] = run.iteration
+    if run.outputs is not None:
+        seen["outputs"] = run.outputs
+    return seen
 
 
 def _item(loop: TaskRun, iteration: int) -> dict[str, Any]:

@@ -185,6 +185,7 @@ def _sleep(turn: Turn, run: TaskRun, node: Node, p: dict[str, Any]) -> Result | 
         duration = min(duration, durations.parse(str(timeout)))
     if run.state is not State.RUNNING:
         turn.emit(TaskRunStarted(at=turn.now, id=run.id, attempt=run.attempt + 1))
+    turn.log("INFO", f"Waiting for {p.get('duration')}", run)
     due = turn.now + duration
     turn.emit(TaskRunStateChanged(at=turn.now, id=run.id, state=State.RUNNING, due=due))
     turn.arm(TimerKind.SLEEP, due, run.id)

@@ -45,8 +45,11 @@ INLINE = frozenset(
         "core.flow.Sleep",
     }
 )
+#: Inline types that a worker runs when their lines go to a file.
+WRITES_LOGS = frozenset({"core.log.Log", "core.debug.Return", "core.debug.Echo", "core.output.OutputValues"})
+FOR_EACH_ITEM = "core.flow.ForEachItem$ForEachItem"
 #: Types that start other executions.
-EXECUTABLES = frozenset({"core.flow.Subflow", "core.flow.ForEachItemExecutable"})
+EXECUTABLES = frozenset({"core.flow.Subflow", FOR_EACH_ITEM + "Executable"})
 
 #: Properties of containers that the executor evaluates, by type.
 CONTROLS: dict[str, tuple[str, ...]] = {
@@ -81,7 +84,7 @@ class Node:
         self.branch = branch
         self.index = index
         self.siblings = siblings
-        self.kind = kind_of(task.type)
+        self.kind = Kind.JOB if task.log_to_file and task.type in WRITES_LOGS else kind_of(task.type)
         self.io = self._needs_io()
 
     def _needs_io(self) -> bool:
@@ -91,7 +94,10 @@ class Node:
             read.append(self.task.properties)
         elif self.kind is Kind.CONTAINER:
             read.extend(self.task.properties.get(name) for name in CONTROLS.get(self.task.type, ()))
-        return any(expr.needs_io(value) for value in read if value is not None)
+        try:
+            return any(expr.needs_io(value) for value in read if value is not None)
+        except expr.ExpressionError:
+            return False  # what does not even parse fails the task when it is rendered, with its position
 
     def inside(self, type_: str) -> bool:
         node = self.parent
@@ -152,9 +158,9 @@ def for_each_item_parts(task: Task) -> tuple[Task, ...]:
     merge = {"outputs": f"{{{{ (outputs['{task.id}_items'].children ?? []) | toJson }}}}"}
     run = {key: value for key, value in p.items() if key not in ("items", "batch")}
     return (
-        Task(id=f"{task.id}_split", type="core.flow.ForEachItemSplit", properties=split, retry=task.retry),
-        Task(id=f"{task.id}_items", type="core.flow.ForEachItemExecutable", properties=run, timeout=task.timeout),
-        Task(id=f"{task.id}_merge", type="core.flow.ForEachItemMergeOutputs", properties=merge),
+        Task(id=f"{task.id}_split", type=f"{FOR_EACH_ITEM}Split", properties=split, retry=task.retry),
+        Task(id=f"{task.id}_items", type=f"{FOR_EACH_ITEM}Executable", properties=run, timeout=task.timeout),
+        Task(id=f"{task.id}_merge", type=f"{FOR_EACH_ITEM}MergeOutputs", properties=merge),
     )
 
 

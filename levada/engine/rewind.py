@@ -22,17 +22,26 @@ def restart(turn: Turn, command: RestartExecution) -> None:
         raise Refused(f"Illegal argument: an execution that is {x.state} can not be restarted", 422)
     if not x.is_terminal:
         raise Refused("Illegal argument: You can only restart a terminated execution", 422)
+    removed, states = reopened(x)
+    turn.emit(
+        ExecutionRewound(
+            at=turn.now,
+            removed=sorted(removed),
+            states=list(states.items()),
+            flow_revision=command.flow_revision,
+            restart=True,
+        )
+    )
+    turn.forget_variables()
+
+
+def reopened(x: Execution) -> tuple[set[str], dict[str, State]]:
+    """Return what a restart drops, and the states of what runs again. Raises Refused when nothing failed."""
     failed = [run for run in x.task_runs.values() if run.state in FAILURES and not run.dynamic]
     if not failed and (x.task_runs or x.state not in FAILURES):
         raise Refused("Illegal argument: No task found to restart execution from!", 422)
     removed = _aftermath(x)
-    states = _reopen(turn, [run for run in failed if run.id not in removed])
-    turn.emit(
-        ExecutionRewound(
-            at=turn.now, removed=sorted(removed), states=states, flow_revision=command.flow_revision, restart=True
-        )
-    )
-    turn.forget_variables()
+    return removed, _reopen(x, [run for run in failed if run.id not in removed])
 
 
 def _aftermath(x: Execution) -> set[str]:
@@ -48,9 +57,8 @@ def _aftermath(x: Execution) -> set[str]:
     return removed
 
 
-def _reopen(turn: Turn, failed: list[TaskRun]) -> list[tuple[str, State]]:
+def _reopen(x: Execution, failed: list[TaskRun]) -> dict[str, State]:
     """Leaves become RESTARTED, containers RUNNING; a container that failed by itself is a leaf."""
-    x = turn.execution
     with_failed_child = {run.parent_id for run in failed}
     states: dict[str, State] = {}
     for run in failed:
@@ -60,7 +68,7 @@ def _reopen(turn: Turn, failed: list[TaskRun]) -> list[tuple[str, State]]:
             states[run.id] = State.RESTARTED
         for ancestor in x.ancestors(run):
             states[ancestor.id] = State.RUNNING
-    return [(run.id, states[run.id]) for run in x.task_runs.values() if run.id in states]
+    return {run.id: states[run.id] for run in x.task_runs.values() if run.id in states}
 
 
 def change_task_run(turn: Turn, command: ChangeTaskRunState) -> None:

@@ -145,6 +145,12 @@ def _tell_parent(turn: Turn) -> None:
     x = turn.execution
     if x.parent is None or not x.parent.wait or x.state is State.RETRIED:
         return
+    outputs, error = x.outputs, None
+    if x.parent.outputs is not None:
+        try:
+            outputs = turn.render(x.parent.outputs)
+        except UserError as problem:
+            error = f"the outputs of the subflow do not render: {problem}"
     turn.send(
         SubflowEnded(
             execution_id=x.parent.execution_id,
@@ -152,7 +158,8 @@ def _tell_parent(turn: Turn) -> None:
             attempt=x.parent.attempt,
             child_id=x.id,
             state=x.state,
-            outputs=x.outputs,
+            outputs=outputs,
+            error=error,
             iteration=x.parent.iteration,
         )
     )

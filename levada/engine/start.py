@@ -3,6 +3,7 @@
 from typing import Any
 
 from levada.engine import concurrency, copying, inputs, root, sla
+from levada.engine.plan import plan_of
 from levada.engine.turn import Refused, Turn
 from levada.model.commands import StartExecution, SubflowEnded
 from levada.model.effects import SendCommand, TimerKind
@@ -76,7 +77,7 @@ def created(
         trace_parent=command.trace_parent,
     )
     if source is not None:
-        event = copying.copy_onto(event, source, command)
+        event = copying.copy_onto(event, source, command, plan_of(flow))
     return event, problem
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from levada import expr
 from levada.engine.inline import Result
-from levada.engine.plan import Node
+from levada.engine.plan import FOR_EACH_ITEM, Node
 from levada.engine.turn import Turn
 from levada.model import ids
 from levada.model.commands import RestartExecution, StartExecution, SubflowEnded
@@ -23,7 +23,7 @@ COUNTED = (State.CREATED, State.RUNNING, State.SUCCESS, State.WARNING, State.FAI
 def start(turn: Turn, run: TaskRun, node: Node) -> Result | None:
     """Start the child (or the children, one per batch). Raises UserError: the task fails with it."""
     given = (run.conditions or {}).get("properties")
-    if node.task.type == "core.flow.ForEachItemExecutable":
+    if node.task.type == f"{FOR_EACH_ITEM}Executable":
         return _start_batches(turn, run, node, given)
     properties = given if given is not None else turn.render(_properties(node), run, node)
     if run.child_execution is not None and _retries_failed(node):
@@ -97,7 +97,14 @@ def _child_command(
         inputs=inputs or {},
         labels=_labels(turn, properties),
         trigger=Origin(id=node.task.id, type=_full(node), variables=variables),
-        parent=Parent(execution_id=x.id, task_run_id=run.id, attempt=run.attempt, wait=wait, iteration=iteration),
+        parent=Parent(
+            execution_id=x.id,
+            task_run_id=run.id,
+            attempt=run.attempt,
+            wait=wait,
+            iteration=iteration,
+            outputs=node.task.properties.get("outputs") or None,
+        ),
         scheduled=_scheduled(properties),
         correlation_id=dict(x.labels).get("system.correlationId", x.id),
         trace_parent=x.trace_parent,
@@ -105,8 +112,6 @@ def _child_command(
 
 
 def _full(node: Node) -> str:
-    if node.task.type == "core.flow.ForEachItemExecutable":
-        return "io.kestra.plugin.core.flow.ForEachItem$ForEachItemExecutable"
     return f"io.kestra.plugin.{node.task.type}"
 
 
@@ -150,16 +155,7 @@ def ended(turn: Turn, run: TaskRun, node: Node, command: SubflowEnded) -> Result
     if command.outputs is not None:
         outputs["outputs"] = command.outputs
     if command.error is not None:
-        return Result(State.FAILED, None, command.error)
-    legacy = node.task.properties.get("outputs")
-    if legacy:
-        try:
-            scope = {"outputs": command.outputs or {}, "execution": {"id": command.child_id}}
-            outputs["outputs"] = turn.render(legacy, run, node, **scope)
-        except UserError as problem:
-            return Result(
-                State.FAILED, {"executionId": command.child_id}, f"the subflow outputs do not render: {problem}"
-            )
+        return Result(State.FAILED, outputs, command.error)
     return Result(_transmitted(node, command.state), outputs)
 
 

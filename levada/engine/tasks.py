@@ -109,7 +109,8 @@ def fail(
     """The attempt failed: log why, then try again or end."""
     if not logged:
         turn.log("ERROR", message, run)
-    end(turn, run, node, State.FAILED, outputs, message)
+    tried = turn.now if node.kind in (Kind.INLINE, Kind.EXECUTABLE) else None
+    end(turn, run, node, State.FAILED, outputs, message, started=tried)
 
 
 def end(

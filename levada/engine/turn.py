@@ -17,8 +17,10 @@ from levada.model.effects import ArmTimer, Effect, SendCommand, TimerKind, Write
 from levada.model.errors import UserError
 from levada.model.events import Event
 from levada.model.execution import Execution, TaskRun
-from levada.model.flow import Task
 from levada.model.jobs import LogEntry
+
+#: Longer messages become several entries.
+LOG_PART_CHARS = 10 * 1024
 
 
 class Refused(UserError):
@@ -80,22 +82,25 @@ class Turn:
         """Arm a timer under the number of the last event."""
         self.effects.append(ArmTimer(kind=kind, due=due, seq=self.execution.seq, task_run_id=task_run_id))
 
-    def log(self, level: str, message: str, run: TaskRun | None = None, task: Task | None = None) -> None:
+    def log(self, level: str, message: str, run: TaskRun | None = None) -> None:
         x = self.execution
-        self.logs.append(
-            LogEntry(
-                execution_id=x.id,
-                tenant=x.tenant,
-                namespace=x.namespace,
-                flow_id=x.flow_id,
-                level=level,
-                message=message.replace("\x00", "\ufffd"),
-                at=self.now,
-                seq=len(self.logs),
-                task_id=run.task_id if run else None,
-                task_run_id=run.id if run else None,
-                attempt=max(run.attempt - 1, 0) if run else None,
-            )
+        text = message.replace("\x00", "\ufffd")
+        for part in range(0, max(len(text), 1), LOG_PART_CHARS):
+            self.logs.append(self._entry(level, text[part : part + LOG_PART_CHARS], x, run))
+
+    def _entry(self, level: str, text: str, x: Execution, run: TaskRun | None) -> LogEntry:
+        return LogEntry(
+            execution_id=x.id,
+            tenant=x.tenant,
+            namespace=x.namespace,
+            flow_id=x.flow_id,
+            level=level,
+            message=text,
+            at=self.now,
+            seq=len(self.logs),
+            task_id=run.task_id if run else None,
+            task_run_id=run.id if run else None,
+            attempt=max(run.attempt - 1, 0) if run else None,
         )
 
     def visit(self, container: str | None, ended: str | None = None) -> None:

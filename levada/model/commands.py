@@ -40,6 +40,8 @@ class StartExecution(_Command, frozen=True, kw_only=True, tag="start_execution")
     original_created: int | None = None
     replay_of: str | None = None
     replay_from: str | None = None
+    #: With `replay_of`: take everything over but what failed, which runs again (restart on another revision).
+    replay_failed: bool = False
     breakpoints: list[str] = []
     trace_parent: str | None = None
     #: A start that must be visible but can not run: the execution is created and ends FAILED with this message.

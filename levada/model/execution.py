@@ -83,13 +83,17 @@ class Origin(msgspec.Struct, omit_defaults=True, kw_only=True, frozen=True):
 
 
 class Parent(msgspec.Struct, omit_defaults=True, kw_only=True, frozen=True):
-    """The task run of another execution that waits for this one."""
+    """The task run of another execution that waits for this one.
+
+    `outputs` are expressions of the parent (deprecated) that are rendered with the variables of this execution.
+    """
 
     execution_id: str
     task_run_id: str
     attempt: int = 1
     wait: bool = True
     iteration: int | None = None
+    outputs: dict[str, Any] | None = None
 
 
 class ExecutionHead(msgspec.Struct, omit_defaults=True, kw_only=True):

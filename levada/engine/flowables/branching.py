@@ -4,6 +4,7 @@ from levada import expr
 from levada.engine.flowables.flowable import Flowable
 from levada.engine.plan import Node
 from levada.engine.turn import Turn
+from levada.model.errors import UserError
 from levada.model.events import TaskRunOutputsSet
 from levada.model.execution import TaskRun
 from levada.model.flow import Task
@@ -29,7 +30,10 @@ class Switch(Flowable):
         if run.outputs is None or "value" not in run.outputs:
             raw = (run.conditions or {}).get("value", node.task.properties.get("value", ""))
             value = str(turn.render(raw, run, node))
-            outputs = {"value": value, "defaults": f"cases.{value}" not in node.task.branches}
+            missing = f"cases.{value}" not in node.task.branches
+            if missing and "defaults" not in node.task.branches:
+                raise UserError(f"`{value}` matches no case of the Switch, and it has no `defaults`")
+            outputs = {"value": value, "defaults": missing}
             turn.emit(TaskRunOutputsSet(at=turn.now, id=run.id, outputs=outputs))
         return True
 

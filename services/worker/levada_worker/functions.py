@@ -14,7 +14,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import UTC, datetime
 from typing import Any
 
-from levada.expr import ExpressionError
+from levada.expr import ExpressionError, UndefinedVariable
 from levada.files import paths
 from levada.files.errors import FileMissing
 from levada.files.port import Files
@@ -95,7 +95,8 @@ async def _kv(host: ServiceHost, key: str, namespace: str | None = None, errorOn
     if str(errorOnMissing).lower() == "false":
         return None
     where = namespace or host.namespace
-    raise UserError(f"The key '{key}' does not exist in the namespace '{where}'.")
+    # As a missing variable, so that `??` gives its other side.
+    raise UndefinedVariable(f"kv('{key}')", hint=f"The key '{key}' does not exist in the namespace '{where}'.")
 
 
 def inherited(namespace: str) -> list[str]:

@@ -93,7 +93,6 @@ class WorkingDirectory:
             task_id=task.id,
             state=State.RUNNING,
             history=[(State.CREATED, now), (State.RUNNING, now)],
-            value=self._value,
             index=len(self.children),
         )
         self.children[task.id] = child

@@ -52,7 +52,10 @@ def _kill(x: Execution, ask: Ask) -> commands.Command:
 
 
 def _restart(x: Execution, ask: Ask) -> commands.Command:
-    return commands.RestartExecution(execution_id=x.id, flow_revision=ask.revision)
+    """Another revision means another execution, which takes over what did not fail."""
+    if ask.revision is not None and ask.revision != x.flow_revision:
+        return msgspec.structs.replace(_replay(x, ask), replay_failed=True)
+    return commands.RestartExecution(execution_id=x.id)
 
 
 def _replay(x: Execution, ask: Ask) -> commands.Command:

@@ -148,7 +148,7 @@ def created(call: Call, flow: Flow, command: StartExecution, now: int) -> dict[s
 
 
 def url(call: Call, namespace: str, flow_id: str, execution_id: str) -> str:
-    return f"{call.api.address()}/ui/{call.tenant}/executions/{namespace}/{flow_id}/{execution_id}"
+    return f"{call.api.address()}/ui/executions/{namespace}/{flow_id}/{execution_id}"
 
 
 async def validate(call: Call) -> web.Response:
