@@ -55,7 +55,7 @@ class FlowCache:
         self._latest_s = latest_s
         self._server_defaults = server_defaults
         self._parsed: OrderedDict[tuple[str, str, str, int], Flow | BrokenFlow] = OrderedDict()
-        self._latest: OrderedDict[_Key, tuple[float, FlowRow | None]] = OrderedDict()
+        self._latest: OrderedDict[_Key, tuple[float, FlowRow]] = OrderedDict()
 
     async def get(self, tenant: str, namespace: str, id: str, revision: int | None = None) -> Flow | None:
         """Return a flow; without revision the latest one that is not a draft, or the draft if there is nothing else.
@@ -113,6 +113,8 @@ class FlowCache:
         row = await self._store.get(*key)
         if row is not None and row.draft:
             row = await self._published(key) or row
+        if row is None:
+            return None  # not remembered: it may be created the next moment
         self._latest[key] = (now, row)
         self._latest.move_to_end(key)
         while len(self._latest) > self._size:
