@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from levada import engine, plugins
 from levada.model.errors import Transient
-from levada.runtime import logs
+from levada.runtime import logs, sealing
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import load
 from levada.runtime.failpoints import failpoint
@@ -36,6 +36,7 @@ def environment(platform: Platform) -> engine.Environment:
         globals=dict(config.variables.globals),
         envs=dict(platform.envs),
         kestra={key: value for key, value in kestra.items() if value},
+        decrypt=sealing.opener(platform.encryption_key),
         max_iterations=config.limits.iterations,
         output_limit_bytes=config.limits.output,
         kill_deadline_us=int((config.worker.kill_grace + 20) * 1_000_000),

@@ -106,9 +106,10 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(config: Config, **session: Any) -> AsyncIterator[Server]:
+async def serving(config: Config, key: bytes | None = None, **session: Any) -> AsyncIterator[Server]:
     clock = SystemClock()
     platform = Platform.in_memory(clock, config)
+    platform.encryption_key = key
     api = compose(platform)
     stop = asyncio.Event()
     listening = await listen(
@@ -134,9 +135,8 @@ async def serve() -> AsyncIterator[Serve]:
     """Start servers with a configuration of one's own: `await serve(limits=Limits(body=1024))`."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(session: dict[str, Any] | None = None, **config: Any) -> Server:
-            whole = Config(**{"port": 0, **config})
-            return await stack.enter_async_context(serving(whole, **(session or {})))
+        async def start(key: bytes | None = None, **config: Any) -> Server:
+            return await stack.enter_async_context(serving(Config(**{"port": 0, **config}), key))
 
         yield start
 

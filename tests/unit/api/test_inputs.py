@@ -121,3 +121,15 @@ async def test_inputs_are_checked_without_starting_anything(asks):
     assert by_id["n"]["errors"]
     assert "errors" not in by_id["name"]
     assert (await asks.get("/executions/search")).json()["total"] == 0
+
+
+async def test_a_secret_input_is_stored_encrypted_and_read_in_the_flow(serve):
+    server = await serve(key=b"k" * 32)
+    await server.deploy(
+        "id: s\nnamespace: a\ninputs:\n- {id: token, type: SECRET}\ntasks:\n"
+        '- {id: t, type: core.debug.Return, format: "{{ inputs.token | length }}"}\n'
+    )
+    ended = await server.ran("a/s", data=form(token="hunter2"))
+    assert ended["inputs"]["token"]["type"] == "io.kestra.datatype:aes_encrypted"
+    assert ended["taskRunList"][0]["outputs"] == {"value": "7"}
+    assert "hunter2" not in (await server.get(f"/executions/{ended['id']}")).text

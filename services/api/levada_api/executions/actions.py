@@ -20,6 +20,7 @@ from levada.model import commands
 from levada.model.execution import Execution
 from levada.model.flow import Flow, Input
 from levada.model.states import State
+from levada.runtime import sealing
 from levada_api import errors, filters, inputs, labels
 from levada_api.call import Call, empty, json
 from levada_api.commands import applied, send_and_wait
@@ -207,7 +208,8 @@ async def replay_with_inputs(call: Call) -> web.Response:
     received = await inputs.receive(call, flow.inputs, inputs.Place(x.namespace, x.flow_id, command.execution_id))
     try:
         if received.values:
-            kept = {key: value for key, value in (x.inputs or {}).items() if value is not None}
+            opened = sealing.opener(call.api.platform.encryption_key)(x.inputs or {})
+            kept = {key: value for key, value in opened.items() if value is not None}
             values = await resolving.for_start(call.api, flow, command.execution_id, {**kept, **received.values})
             command = msgspec.structs.replace(command, inputs=values)
         return _shown(call, await perform(call, x, command, ask.revision))
