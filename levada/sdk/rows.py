@@ -57,19 +57,24 @@ async def records(
     chunks: AsyncIterator[bytes], separator: bytes = b"\n", *, where: str = "the file"
 ) -> AsyncIterator[bytes]:
     """Cut a stream after each separator; each record ends with it, the last one perhaps not."""
-    rest = b""
+    buffer = bytearray()
+    seen = 0  # how much of the buffer is known to hold no separator
     try:
         async for chunk in chunks:
-            *whole, rest = (rest + chunk).split(separator)
-            for record in whole:
-                yield record + separator
-            if len(rest) > MAX_LINE_BYTES:
+            buffer += chunk
+            if buffer.find(separator, max(0, seen - len(separator) + 1)) >= 0:
+                *whole, rest = bytes(buffer).split(separator)
+                buffer = bytearray(rest)
+                for record in whole:
+                    yield record + separator
+            seen = len(buffer)
+            if seen > MAX_LINE_BYTES:
                 raise BadRow(f"{where} has a line of more than {MAX_LINE_BYTES // 1024 // 1024} MiB")
     finally:
         if isinstance(chunks, AsyncGenerator):
             await chunks.aclose()  # a reader that stops early also ends the download
-    if rest:
-        yield rest
+    if buffer:
+        yield bytes(buffer)
 
 
 async def _each(rows: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:

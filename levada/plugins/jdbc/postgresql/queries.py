@@ -6,6 +6,7 @@ an output is cut off with an error before it is too large. When the task is canc
 statement that is running.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Rows that become outputs may have this size together, as JSON.
 MAX_FETCHED_BYTES: Final = 8 * 1024 * 1024
+#: After so many rows other tasks of the process get their turn.
+ROWS_AT_A_TIME: Final = 500
 
 
 class QueryOutputs(Outputs):
@@ -131,17 +134,15 @@ async def _taken(ctx: RunContext, prepared: Any, arguments: list[Any], fetch: Fe
 async def _listed(portal: Any, decoders: list[Any], size: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     length = 0
-    while batch := await portal.fetch(size):
-        for record in batch:
-            row = _row(record, decoders)
-            length += len(rows.encode(row))
-            if length > MAX_FETCHED_BYTES:
-                limit = MAX_FETCHED_BYTES // 1024 // 1024
-                raise TaskFailed(
-                    f"the rows are larger than {limit} MiB (at row {len(found) + 1:,}), too large for an output; "
-                    "`fetchType: STORE` puts them into a file"
-                )
-            found.append(row)
+    async for row in _rows(portal, decoders, size):
+        length += len(rows.encode(row))
+        if length > MAX_FETCHED_BYTES:
+            limit = MAX_FETCHED_BYTES // 1024 // 1024
+            raise TaskFailed(
+                f"the rows are larger than {limit} MiB (at row {len(found) + 1:,}), too large for an output; "
+                "`fetchType: STORE` puts them into a file"
+            )
+        found.append(row)
     return found
 
 
@@ -150,13 +151,21 @@ async def _stored(ctx: RunContext, portal: Any, decoders: list[Any], fetch: Fetc
 
     async def each() -> AsyncIterator[dict[str, Any]]:
         nonlocal count
-        while batch := await portal.fetch(fetch.size):
-            for record in batch:
-                count += 1
-                yield _row(record, decoders)
+        async for row in _rows(portal, decoders, fetch.size):
+            count += 1
+            yield row
 
     uri = await ctx.storage.put(rows.pieces(each()), fetch.file_name)
     return QueryOutputs(uri=uri, size=count)
+
+
+async def _rows(portal: Any, decoders: list[Any], size: int) -> AsyncIterator[dict[str, Any]]:
+    """Yield the rows of a portal, `size` to a round trip, letting other tasks of the process run in between."""
+    while batch := await portal.fetch(size):
+        for number, record in enumerate(batch, 1):
+            yield _row(record, decoders)
+            if number % ROWS_AT_A_TIME == 0:
+                await asyncio.sleep(0)
 
 
 def _row(record: Any, decoders: list[Any]) -> dict[str, Any]:
