@@ -37,6 +37,7 @@ REASONS: dict[int, str] = {
     410: "Gone",
     413: "Request Entity Too Large",
     415: "Unsupported Media Type",
+    417: "Expectation Failed",
     421: "Misdirected Request",
     422: "Unprocessable Entity",
     423: "Locked",

@@ -10,7 +10,7 @@ import functools
 import logging
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from levada_api import errors, routing
 from levada_api.auth import Gate
@@ -66,7 +66,19 @@ class Application:
             raise errors.not_found(
                 f"there is no tenant `{call.tenant}`; this installation has `{routing.DEFAULT_TENANT}`"
             )
+        if "Expect" in request.headers:
+            await _go_on(request)
         return await found.route.handler(call)
+
+
+async def _go_on(request: web.BaseRequest) -> None:
+    """Tell a client that waits for it to send its body: only now is it known that somebody will read it."""
+    if request.headers["Expect"].lower() != "100-continue":
+        raise errors.ApiError(417, f"cannot fulfil `Expect: {request.headers['Expect']}`")
+    if request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # It does not count as part of the answer.
+        request.writer.output_size = 0
 
 
 def _no_route(method: str, path: str, allowed: frozenset[str]) -> errors.ApiError:

@@ -133,3 +133,10 @@ async def test_a_secret_input_is_stored_encrypted_and_read_in_the_flow(serve):
     assert ended["inputs"]["token"]["type"] == "io.kestra.datatype:aes_encrypted"
     assert ended["taskRunList"][0]["outputs"] == {"value": "7"}
     assert "hunter2" not in (await server.get(f"/executions/{ended['id']}")).text
+
+
+async def test_a_client_that_waits_with_its_body_is_told_to_go_on(asks):
+    started = await asks.start("company.team/asks", data=form(name="Ann"), expect100=True)
+    assert started["inputs"]["name"] == "Ann"
+    refused = await asks.post("/executions/company.team/asks", headers={"Expect": "the-unexpected"})
+    assert refused.status == 417
