@@ -14,6 +14,7 @@ help:            ## Show this list
 setup: $(STAMP)  ## Build .venv with everything that running and testing need
 
 $(STAMP): requirements/bootstrap.txt requirements/dev.lock pyproject.toml
+	@echo "preparing $(VENV) (once, and again when the locks change)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.lock

@@ -23,8 +23,9 @@ from levada.cli.client import Client
 from levada.cli.failures import Silent
 from levada.cli.live_folder import LiveFolder
 from levada.cli.settings import load
-from levada.cli.standalone import Running, announce, embedded
+from levada.cli.standalone import Running, announce, embedded, is_private
 from levada.runtime.config import Config, Loaded
+from levada.runtime.config.layers import DEFAULT
 from levada.runtime.lifecycle import run_process
 
 HERE = Path(__file__).parent
@@ -47,7 +48,8 @@ async def main() -> None:
         deployed = await folder.deploy_all()
         running.lifecycle.add("live-folder", lambda: folder.watch(stop), stop=_event_setter(stop))
         announce(running, FLOWS, deployed)
-        screen.note(f"  history  {history} executions of earlier runs" if history else "  history  none yet")
+        earlier = f"{history} execution{'' if history == 1 else 's'} of earlier runs" if history else "none yet"
+        screen.note(f"  history  {earlier}")
         pipeline = asyncio.create_task(run_pipeline(client), name="pipeline")
         await asyncio.wait([pipeline, running.life], return_when=asyncio.FIRST_COMPLETED)
         if pipeline.done():
@@ -61,13 +63,16 @@ async def main() -> None:
 
 def configuration() -> Loaded:
     """Return the configuration, on the first free port from 8080 on unless a port was configured."""
-    loaded = load({"log.level": "warning"} if load().sources["log.level"] == "default" else {})
-    if loaded.sources["port"] != "default":
-        return loaded
-    ports = {name: _free_port(loaded.config, name) for name in ("port", "management_port")}
-    if ports["port"] != loaded.config.port:
-        screen.note(f"port {loaded.config.port} is taken, using {ports['port']}")
-    return load({**ports, "log.level": loaded.config.log.level})
+    loaded, options = load(), dict[str, Any]()
+    if loaded.sources["log.level"] == DEFAULT:
+        options["log.level"] = "warning"
+    if is_private(loaded.config) and not loaded.config.basic_auth.username:
+        options["auth.mode"] = "none"
+    if loaded.sources["port"] == DEFAULT:
+        options |= {name: _free_port(loaded.config, name) for name in ("port", "management_port")}
+        if options["port"] != loaded.config.port:
+            screen.note(f"port {loaded.config.port} is taken, using {options['port']}")
+    return load(options)
 
 
 def _free_port(config: Config, name: str) -> int:
