@@ -78,7 +78,9 @@ def _follows(source: Execution, run: TaskRun, line: TaskRun, plan: Plan) -> bool
 
 
 def _one_at_a_time(loop: Task) -> bool:
-    return loop.type == "core.flow.EachSequential" or loop.properties.get("concurrencyLimit", 1) == 1
+    if loop.type == "core.flow.EachSequential":
+        return True
+    return loop.type in ("core.flow.ForEach", "core.flow.Loop") and loop.properties.get("concurrencyLimit", 1) == 1
 
 
 def _upstream(dag: Task, task_id: str) -> set[str]:

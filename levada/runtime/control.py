@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from levada.files import paths
-from levada.files.port import Files, Stat
+from levada.files.port import SCHEME, Files, Stat
 from levada.model.commands import ResumeExecution
 from levada.model.errors import UserError
 from levada.model.execution import ExecutionHead
@@ -192,7 +192,7 @@ class Control:
     async def _execution_folders(self, arguments: Arguments) -> Iterable[tuple[str, list[Stat]]]:
         """Return the folders of executions with the files in them, of the namespace and flow asked for."""
         namespace, flow_id = arguments.get("namespace"), arguments.get("flowId")
-        root = f"{paths.SCHEME}/{str(namespace).replace('.', '/')}" if namespace else f"{paths.SCHEME}/"
+        root = f"{SCHEME}/{str(namespace).replace('.', '/')}" if namespace else f"{paths.SCHEME}/"
         if not await self._stores.files.exists(root):
             return ()
         folders: dict[str, list[Stat]] = {}
@@ -206,7 +206,7 @@ class Control:
     async def namespaces_list(self, _: Arguments) -> list[str]:
         names = set(await self._stores.flows.namespaces(self._tenant))
         names |= {row.namespace for row in await self._stores.kv.list(self._tenant)}
-        root = f"{paths.SCHEME}/{paths.NAMESPACE_FILES}"
+        root = f"{SCHEME}/{paths.NAMESPACE_FILES}"
         if await self._stores.files.exists(root):
             names |= {stat.uri.rpartition("/")[2] for stat in await self._stores.files.list(root) if stat.is_folder}
         return sorted(names)

@@ -64,6 +64,8 @@ class Executor:
         wake_workers: Callable[[], None] = lambda: None,
         wake_timers: Callable[[int], None] = lambda due: None,
         failpoint: Callable[[str], None] = lambda name: None,
+        max_records: int = MAX_RECORDS,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -75,6 +77,8 @@ class Executor:
         self._wake_workers = wake_workers
         self._wake_timers = wake_timers
         self._failpoint = failpoint
+        self._max_records = max_records
+        self._max_bytes = max_bytes
         self._cache = ExecutionCache()
         self._owned: dict[int, int] = {}
         self._positions: dict[int, int] = {}
@@ -118,7 +122,7 @@ class Executor:
     async def step(self, timeout_s: float) -> int:
         """Poll once and apply what came; return the number of records."""
         records = await self._bus.poll(
-            COMMANDS, self._positions, max_records=MAX_RECORDS, max_bytes=MAX_BYTES, timeout_s=timeout_s
+            COMMANDS, self._positions, max_records=self._max_records, max_bytes=self._max_bytes, timeout_s=timeout_s
         )
         if not records:
             await self.save_relay()

@@ -57,6 +57,8 @@ def compose(platform: Platform) -> tuple[Executor, TimerLoop, LeaseLoop]:
         wake_workers=platform.notify_jobs,
         wake_timers=timers.wake,
         failpoint=failpoint,
+        max_records=platform.config.executor.batch_records,
+        max_bytes=platform.config.executor.batch_bytes,
     )
     return executor, timers, LeaseLoop(platform.leases, platform.clock, platform.config.worker.lease / 3)
 
