@@ -44,8 +44,8 @@ async def sustained(server: servers.Server, rate: float, seconds: float) -> None
     result = await http_load.run("127.0.0.1", server.port, request, rate=rate, seconds=seconds, connections=64)
     drained = time.monotonic()
     wanted = done_before + result.sent - result.failed
-    while (done := total(server, "namespace=bench&state=SUCCESS")) < wanted and time.monotonic() - drained < 60:
-        await asyncio.sleep(0.1)  # noqa: ASYNC110  (another process is watched)
+    while (done := total(server, "namespace=bench&state=SUCCESS")) < wanted and time.monotonic() - drained < 60:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
     drain_s = time.monotonic() - drained
     python, postgres = (after - since for after, since in zip(server.cpu_s(), before, strict=True))
     made = done - done_before

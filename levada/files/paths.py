@@ -76,7 +76,8 @@ def input_file(namespace: str, flow_id: str, execution_id: str, input_id: str, n
 
 def task_run_folder(namespace: str, flow_id: str, execution_id: str, task_id: str, task_run_id: str) -> str:
     """Return the URI below which the files of one task run live."""
-    return f"{execution_folder(namespace, flow_id, execution_id)}/tasks/{_name(task_id.replace("_", "-"))}/{_name(task_run_id)}"
+    task = _name(task_id.replace("_", "-"))  # as Kestra spells it in its URIs
+    return f"{execution_folder(namespace, flow_id, execution_id)}/tasks/{task}/{_name(task_run_id)}"
 
 
 def cache_folder(namespace: str, flow_id: str, task_id: str) -> str:

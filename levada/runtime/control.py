@@ -192,7 +192,7 @@ class Control:
     async def _execution_folders(self, arguments: Arguments) -> Iterable[tuple[str, list[Stat]]]:
         """Return the folders of executions with the files in them, of the namespace and flow asked for."""
         namespace, flow_id = arguments.get("namespace"), arguments.get("flowId")
-        root = f"{SCHEME}/{str(namespace).replace('.', '/')}" if namespace else f"{paths.SCHEME}/"
+        root = f"{SCHEME}/{str(namespace).replace('.', '/')}" if namespace else f"{SCHEME}/"
         if not await self._stores.files.exists(root):
             return ()
         folders: dict[str, list[Stat]] = {}
