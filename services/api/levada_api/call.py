@@ -21,6 +21,8 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 PAGE_SIZE = 10
 PAGE_SIZE_MAX = 1000
+#: The largest number that a revision, a page or an attempt can be.
+LARGEST = 2**31 - 1
 
 
 class Call:
@@ -67,6 +69,8 @@ class Call:
             number = int(value)
         except ValueError:
             raise errors.unprocessable(f"the query parameter `{name}` must be a whole number, is `{value}`") from None
+        if abs(number) > LARGEST:
+            raise errors.unprocessable(f"the query parameter `{name}` must be at most {LARGEST}, is `{value[:40]}`")
         if low is not None and number < low:
             raise errors.invalid_entity([errors.FieldError(f"must be greater than or equal to {low}", f"find.{name}")])
         if high is not None and number > high:
@@ -118,16 +122,18 @@ class Call:
         body = await self.read()
         try:
             return body.decode(self.request.charset or "utf-8")
-        except (UnicodeDecodeError, LookupError) as error:
+        except (ValueError, LookupError) as error:
             raise errors.unprocessable(
                 f"the request body is not text in {self.request.charset or 'UTF-8'}: {error}"
             ) from None
 
-    async def json(self) -> Any:
-        """Return the body as JSON values; None when it is empty."""
+    async def json(self, *, nul: bool = False) -> Any:
+        """Return the body as JSON values; None when it is empty. Names cannot have NUL characters, inputs may (`nul`)."""
         body = await self.read()
         if not body.strip():
             return None
+        if not nul and b"\\u0000" in body:
+            raise errors.unprocessable("the request body has a NUL character, which no name or label can have")
         try:
             return _decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -8,6 +8,7 @@ own (`message` = reason phrase, colon, detail; `_links`; `_embedded.errors` for 
 together with the traceback, and says nothing about our insides.
 """
 
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -125,7 +126,11 @@ def body(error: ApiError, href: str) -> bytes:
         "detail": detail if detail is not None else error.reason,
     }
     data.update(error.extra)
-    return _encode(data)
+    try:
+        return _encode(data)
+    except UnicodeEncodeError:
+        # Half a surrogate pair from a header: shown as what it was, so that the answer can be sent.
+        return json.dumps(msgspec.to_builtins(data)).encode()
 
 
 def classify(error: Exception) -> ApiError | None:

@@ -170,7 +170,7 @@ def _min_level(values: Values, term: Term, now: int) -> None:
 
 
 def _attempt(values: Values, term: Term, now: int) -> None:
-    if not term.value.isdigit():
+    if not term.value.isdecimal() or len(term.value) > 9:
         raise errors.unprocessable(f"{term.name} must be a number, is `{term.value}`")
     values["attempt"] = int(term.value)
 

@@ -55,7 +55,7 @@ async def receive(call: Call, declared: Sequence[Input], place: Place) -> Receiv
         return Received()
     kind = request.content_type
     if kind == "application/json":
-        return Received(values=_object(await call.json()))
+        return Received(values=_object(await call.json(nul=True)))
     if kind == "application/x-www-form-urlencoded":
         form = await _form(call)
         labels = [] if any(one.id == "labels" for one in declared) else [str(v) for v in form.getall("labels", ())]
@@ -127,7 +127,7 @@ async def _text(part: BodyPartReader, left: int, limit: int) -> str:
             raise errors.too_large("the sum of all inputs that are no files", limit)
     try:
         return bytes(out).decode(part.get_charset("utf-8"))
-    except (UnicodeDecodeError, LookupError) as error:
+    except (ValueError, LookupError) as error:
         raise errors.unprocessable(f"the part `{part.name}` is not text: {error}") from None
 
 

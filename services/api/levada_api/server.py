@@ -55,6 +55,8 @@ class Application:
 
     async def _handled(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path
+        if "%00" in path or "%00" in request.rel_url.raw_query_string:
+            raise errors.bad_request("the address has a NUL character, which no name can have")
         found = self.router.match(request.method, path)
         user = "anonymous"
         if self.gate is not None and not (isinstance(found, Match) and found.route.permission is None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import aiohttp
@@ -9,6 +10,7 @@ import pytest
 
 from levada import expr
 from levada.model.jobs import LogEntry, MetricEntry
+from levada.runtime.config.tree import BasicAuth
 from levada_api import kv
 from levada_api.executions.file import disposition
 from levada_api.routing import Match, split
@@ -263,3 +265,48 @@ def test_a_parameter_of_the_path_keeps_its_slash():
     found = table.router().match("PUT", "/api/v1/main/namespaces/a/kv/a%2Fb")
     assert isinstance(found, Match)
     assert found.params["key"] == "a/b"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("GET", "/executions/search?q=%00", {}),
+        ("GET", "/flows/a%00b/c", {}),
+        ("GET", "/executions/search?page=99999999999999999", {}),
+        ("GET", "/flows/a/b?revision=99999999999999", {}),
+        ("GET", "/logs/x?attempt=99999999999999", {}),
+        ("GET", "/executions/search?startDate=tomorrow", {}),
+        ("GET", "/executions/search?filters[state][IN]=NOPE", {}),
+        ("GET", "/executions/search?filters[x]=1", {}),
+        ("GET", "/executions/search?timeRange=5", {}),
+        ("POST", "/executions/latest", {"data": b'[{"namespace": "\\u0000", "id": "a"}]'}),
+        ("POST", "/executions/latest", {"data": b"{"}),
+        ("POST", "/executions/kill", {"data": b"[" * 100_000}),
+        ("POST", "/executions/restart/by-ids", {"data": b"[" * 100_000}),
+        ("POST", "/executions/restart/by-ids", {"data": b"[1]"}),
+        ("POST", "/executions/change-status/by-ids", {"data": b"[]"}),
+        ("POST", "/flows", {"data": b"\xff\xfe"}),
+        ("POST", "/flows", {"data": b"x", "headers": {"Content-Type": "text/plain; charset=base64"}}),
+        ("POST", "/flows/import", {"data": b"x"}),
+        ("PUT", "/namespaces/Bad%20One/kv/k", {"data": b"1"}),
+        ("GET", "/namespaces/a/files", {}),
+        ("GET", "/executions/distinct-field-values?field=x", {}),
+        ("DELETE", "/flows/a/b/revisions?revisions=x", {}),
+    ],
+)
+async def test_a_wrong_request_is_the_clients_fault_never_the_servers(server, method, path, kind):
+    reply = await server.call(method, path, **kind)
+    assert 400 <= reply.status < 500, reply.text
+    assert reply.json()["message"]
+
+
+async def test_a_header_that_is_no_text_gets_an_answer(serve):
+    server = await serve(basic_auth=BasicAuth(username="a", password="b"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    writer.write(
+        b"GET /api/v1/configs HTTP/1.1\r\nHost: localhost\r\nAuthorization: \xff\xfe x\r\nConnection: close\r\n\r\n"
+    )
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert b"application/json" in answer

@@ -6,7 +6,6 @@ there is decided there.
 """
 
 import base64
-import codecs
 import re
 from typing import Any
 from urllib.parse import quote
@@ -92,10 +91,6 @@ async def metas(call: Call) -> web.Response:
 async def preview(call: Call) -> web.Response:
     uri = checked(call, await found(call))
     encoding = call.arg("encoding") or "UTF-8"
-    try:
-        codecs.lookup(encoding)
-    except LookupError:
-        raise errors.illegal_argument(f"cannot preview {uri} using encoding '{encoding}'") from None
     rows = call.integer("maxRows", PREVIEW_ROWS, low=1, high=PREVIEW_ROWS_MAX)
     files = call.api.platform.files
     stat = await files.stat(uri)
@@ -104,7 +99,10 @@ async def preview(call: Call) -> web.Response:
         content += chunk
     extension = uri.rpartition("/")[2].rpartition(".")[2].lower() if "." in uri.rpartition("/")[2] else ""
     cut = stat.size > PREVIEW_BYTES
-    return json(shown(bytes(content), extension, encoding, rows, cut))
+    try:
+        return json(shown(bytes(content), extension, encoding, rows, cut))
+    except (LookupError, ValueError):
+        raise errors.illegal_argument(f"cannot preview {uri} using encoding '{encoding}'") from None
 
 
 def shown(content: bytes, extension: str, encoding: str, rows: int, cut: bool) -> dict[str, Any]:
