@@ -70,8 +70,8 @@ def queue_of(turn: Turn, node: Node) -> str:
 
 
 def slice_of(turn: Turn, run: TaskRun, node: Node, task: JobTask) -> dict[str, Any]:
-    """The variables that the job's expressions read, as plain data."""
-    variables = turn.variables(run, node)
+    """The variables that the job's expressions read, as plain data. Sealed inputs stay sealed: the worker opens them."""
+    variables = {**turn.variables(run, node), "inputs": turn.execution.inputs or {}}
     reads = expr.references(msgspec.to_builtins(task))
     if reads.whole:
         return {name: plain(value) for name, value in variables.items()}

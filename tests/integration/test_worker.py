@@ -13,6 +13,7 @@ from worker_bench import Bench, bench
 from levada.model.errors import Transient
 from levada.model.jobs import JobKind
 from levada.model.states import State
+from levada.runtime import sealing
 from levada.sdk import Registry, RunContext, Task, TaskFailed
 
 
@@ -234,6 +235,22 @@ async def test_secrets_are_hidden_in_every_form(tmp_path: Path) -> None:
         assert "******" in text
         for form in ("s3cr3t", "czNjcjN0LVZhbHVl", "3JjcjN0", "%2F%2B%26"):
             assert form not in text
+
+
+async def test_sealed_inputs_are_opened_for_the_task_and_hidden_in_its_log(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        inputs = {"token": sealing.seal(b"k" * 32, "open-sesame", b"n" * 12), "plain": "visible"}
+        result = await b.play_shell(
+            "test '{{ inputs.token }}' = open-sesame",
+            "echo {{ inputs.token }} {{ inputs.plain }}",
+            variables={"inputs": inputs},
+        )
+        assert result.state is State.SUCCESS
+        assert b.messages() == ["****** visible"]
+        inputs = {"token": sealing.seal(b"x" * 32, "open-sesame", b"n" * 12)}
+        result = await b.play_shell("true", variables={"inputs": inputs})
+        assert result.error is not None
+        assert "another `encryption.key`" in result.error
 
 
 async def test_expressions_reach_services_from_a_job(tmp_path: Path) -> None:

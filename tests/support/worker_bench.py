@@ -69,7 +69,14 @@ class Bench:
         self._changed = asyncio.Event()
         self._count = 0
         self.worker = Worker(
-            self.jobs, lambda tenant: self.services, self.files, registry or discover(), self.clock, self.config, self
+            self.jobs,
+            lambda tenant: self.services,
+            self.files,
+            registry or discover(),
+            self.clock,
+            self.config,
+            self,
+            encryption_key=b"k" * 32,
         )
         self.stop = asyncio.Event()
         self.abort = asyncio.Event()

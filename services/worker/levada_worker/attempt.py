@@ -10,8 +10,11 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from levada.expr import reveal
 from levada.model.commands import ChildTask, TaskFinished, TaskProgressed
+from levada.model.errors import UserError
 from levada.model.jobs import Claim, Held, Job, JobKind
 from levada.model.states import State
 from levada_worker import task as tasks
@@ -21,6 +24,7 @@ from levada_worker.context import Urgency, WorkerContext
 from levada_worker.mask import Masker
 from levada_worker.outbox import Outbox
 from levada_worker.parts import Parts
+from levada_worker.sealed import opened
 from levada_worker.task import Result
 from levada_worker.working_directory import WorkingDirectory
 
@@ -74,7 +78,14 @@ class Attempt:
             self._over.set_result(None)
 
     async def run(self) -> TaskFinished | None:
-        log = self._parts.log(self.job, self.job.task, self.job.task_run_id, Masker(), self.job.attempt)
+        masker = Masker()
+        log = self._parts.log(self.job, self.job.task, self.job.task_run_id, masker, self.job.attempt)
+        try:
+            self.job = msgspec.structs.replace(
+                self.job, variables=opened(self.job.variables, self._parts.encryption_key, masker)
+            )
+        except UserError as problem:
+            return self._finished(tasks.failed(problem, log), await self._keep_log(log))
         folder = self._parts.config.temp_dir / f"{self.job.task_run_id}-{self.job.attempt}"
         context = self._parts.context(self.job, log, self._variables(folder), folder, self._urgency)
         self._work = asyncio.get_running_loop().create_task(self._perform(context, log))

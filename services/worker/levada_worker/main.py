@@ -40,6 +40,9 @@ class Embedding(Protocol):
     @property
     def metrics(self) -> Entries: ...
 
+    @property
+    def encryption_key(self) -> bytes | None: ...
+
     def services(self, tenant: str) -> Services: ...
 
 
@@ -67,6 +70,7 @@ async def run(platform: Embedding, stop: asyncio.Event) -> None:
         platform.clock,
         configured(platform.config),
         StoreSink(platform.logs, platform.metrics),
+        encryption_key=platform.encryption_key,
     )
     try:
         await worker.run(stop)

@@ -34,6 +34,8 @@ class Parts:
     buffer: LogBuffer
     guard: Guard
     threads: ThreadPoolExecutor
+    #: Opens sealed values; None where no key is configured.
+    encryption_key: bytes | None = None
 
     def log(self, job: Job, task: JobTask, task_run_id: str, masker: Masker, attempt: int) -> AttemptLog:
         """A log for one attempt of `task`; with `logToFile` its lines go to a file beside the working directories."""

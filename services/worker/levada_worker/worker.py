@@ -48,8 +48,10 @@ class Worker:
         clock: Clock,
         config: WorkerConfig,
         sink: LogSink,
+        *,
+        encryption_key: bytes | None = None,
     ) -> None:
-        """`services` gives the services of a tenant."""
+        """`services` gives the services of a tenant; `encryption_key` opens SECRET inputs."""
         self.config = config
         self._jobs = jobs
         self._clock = clock
@@ -69,6 +71,7 @@ class Worker:
             buffer=LogBuffer(sink),
             guard=Guard(),
             threads=ThreadPoolExecutor(max_workers=config.slots + 4, thread_name_prefix="render"),
+            encryption_key=encryption_key,
         )
 
     @property
