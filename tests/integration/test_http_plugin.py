@@ -83,7 +83,7 @@ async def test_a_body_is_sent_with_the_content_type(serve: Serve, ctx: TestConte
 async def test_form_data_is_urlencoded(serve: Serve, ctx: TestContext) -> None:
     async def form(request: web.Request) -> web.Response:
         fields = await request.post()
-        return web.Response(text=f"{fields['hello']} > {request.headers['test']}")
+        return web.Response(text=f"{fields['hello']!s} > {request.headers['test']}")
 
     outputs = await run(
         Request,
@@ -165,7 +165,7 @@ async def test_a_silent_server_is_given_up(serve: Serve, ctx: TestContext) -> No
         return web.Response()
 
     url = await serve(handler)
-    with pytest.raises(TaskFailed, match="silent for longer than `options.timeout.readIdleTimeout`"):
+    with pytest.raises(TaskFailed, match=r"silent for longer than `options\.timeout\.readIdleTimeout`"):
         await run(Request, ctx, uri=url, options={"timeout": {"readIdleTimeout": "PT0.2S"}})
     release.set()
 

@@ -243,6 +243,18 @@ async def test_a_connection_that_died_is_replaced(ctx: TestContext, where: dict[
     await run(Query, ctx, **where, sql="SELECT 1")
 
 
+async def test_a_connection_that_breaks_fails_the_task_only(
+    ctx: TestContext, where: dict[str, Any], admin: Any
+) -> None:
+    running = asyncio.create_task(run(Query, ctx, **where, sql="SELECT pg_sleep(60)"))
+    kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'"
+    while not await admin.fetchval(kill):  # noqa: ASYNC110 - the server has no event to wait for
+        await asyncio.sleep(0.01)
+    with pytest.raises(TaskFailed, match=r"57P01|connection was closed"):
+        await running
+    await run(Query, ctx, **where, sql="SELECT 1")
+
+
 async def test_a_database_out_of_reach_says_so(ctx: TestContext, where: dict[str, Any], unused_tcp_port: int) -> None:
     with pytest.raises(TaskFailed, match=f"cannot connect to 127.0.0.1:{unused_tcp_port}/x: "):
         await run(Query, ctx, url=f"jdbc:postgresql://127.0.0.1:{unused_tcp_port}/x", username="u", sql="SELECT 1")

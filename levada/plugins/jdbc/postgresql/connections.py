@@ -89,13 +89,21 @@ async def _healthy(pool: "asyncpg.Pool") -> "asyncpg.Connection":
     try:
         await pooled.fetchval("SELECT 1")
         return pooled
-    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError, OSError):
-        await pool.release(pooled)
-        await pool.expire_connections()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+        await _discarded(pool, pooled)
+        await pool.expire_connections()  # the others are as old, so that they will be dead too
         return await pool.acquire()
     except BaseException:
-        await pool.release(pooled)
+        await _discarded(pool, pooled)
         raise
+
+
+async def _discarded(pool: "asyncpg.Pool", pooled: "asyncpg.Connection") -> None:
+    import asyncpg
+
+    with contextlib.suppress(asyncpg.InterfaceError):  # a connection that was lost has left the pool by itself
+        pooled.terminate()
+    await pool.release(pooled)
 
 
 async def _closed(own: "asyncpg.Connection") -> None:
