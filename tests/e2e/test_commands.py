@@ -97,6 +97,12 @@ def test_a_wrong_input_is_refused_with_its_name(command, flow) -> None:
     assert "many" in err
 
 
+def test_an_input_that_the_flow_does_not_have_is_wrong_usage(command, flow) -> None:
+    code, _, err = command("run", flow(HELLO), "--input", "nmae=Ada")
+    assert code == 2
+    assert "did you mean name" in err
+
+
 def test_a_file_is_uploaded(command, flow, tmp_path: Path) -> None:
     data = tmp_path / "data.csv"
     data.write_text("1,2\n")

@@ -7,7 +7,8 @@ flow takes, so that trying a flow needs no set-up; what it ran stays in the hist
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from levada.cli.connection import Wanted, find, output_option, run_async, server
 from levada.cli.failures import BadUsage, CheckFailed, Silent, Unreachable
 from levada.cli.inputs import input_option, label_option, parse_inputs, parse_labels
 from levada.cli.settings import load
+from levada.model.flow import Flow
 
 
 @click.command()
@@ -50,6 +52,7 @@ def run(
     checked = checked_file(file)
     chosen = choose(checked, flow_id)
     given, tags = parse_inputs(inputs), parse_labels(labels)
+    check_names(chosen, given)
     # With JSON as the result, the log goes the other way.
     show = screen.note if output == "json" else screen.say
 
@@ -86,7 +89,7 @@ def checked_file(file: Path) -> list[sources.Checked]:
     return checked
 
 
-def choose(checked: list[sources.Checked], flow_id: str | None) -> Any:
+def choose(checked: list[sources.Checked], flow_id: str | None) -> Flow:
     """Return the flow to run: the one that is named, else the last of the file (those above are its subflows)."""
     flows = [one.flow for one in checked if one.flow is not None]
     if flow_id is None:
@@ -95,6 +98,16 @@ def choose(checked: list[sources.Checked], flow_id: str | None) -> Any:
         if flow.id == flow_id:
             return flow
     raise BadUsage(f"--flow {flow_id}: the file holds {', '.join(flow.id for flow in flows)}")
+
+
+def check_names(flow: Flow, given: Iterable[str]) -> None:
+    """Raise BadUsage for an input that the flow does not have; the server would ignore it."""
+    known = [one.id for one in flow.inputs]
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'none'}"
+            raise BadUsage(f"--input {name}: {flow.namespace}.{flow.id} has no such input; {hint}")
 
 
 async def _server(wanted: Wanted, stack: AsyncExitStack, *, alone: bool) -> Server:
@@ -113,11 +126,11 @@ async def _server(wanted: Wanted, stack: AsyncExitStack, *, alone: bool) -> Serv
     return running.server
 
 
-async def _start(client: Client, flow: Any, inputs: dict[str, str | Path], labels: list[str]) -> dict[str, Any]:
+async def _start(client: Client, flow: Flow, inputs: dict[str, str | Path], labels: list[str]) -> dict[str, Any]:
     try:
         return await client.start(flow.namespace, flow.id, inputs, labels)
     except Refused as refused:
-        raise CheckFailed("\n       ".join([str(refused), *refused.problems])) from refused
+        raise CheckFailed("\n       ".join(refused.problems or [str(refused)])) from refused
 
 
 async def _until_end(client: Client, execution_id: str, show: Callable[[str], None], level: str) -> dict[str, Any]:
