@@ -1,7 +1,9 @@
 """Where a worker is put together: inside the process of the platform, or in one of its own."""
 
 import asyncio
+import hashlib
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -18,6 +20,8 @@ from levada.sdk import shared
 from levada.sdk.context import Services
 from levada_worker.config import WorkerConfig
 from levada_worker.worker import Worker
+
+PREFIX = "levada-worker-"
 
 
 class Entries(Protocol):
@@ -62,13 +66,14 @@ class StoreSink:
 
 async def run(platform: Embedding, stop: asyncio.Event) -> None:
     """Run a worker inside the platform's process until `stop`; being cancelled ends it at once."""
+    base = await asyncio.to_thread(temporary, platform.config.worker.temp_dir)
     worker = Worker(
         platform.jobs,
         platform.services,
         platform.files,
         discover(),
         platform.clock,
-        configured(platform.config),
+        configured(platform.config, base),
         StoreSink(platform.logs, platform.metrics),
         encryption_key=platform.encryption_key,
     )
@@ -76,17 +81,39 @@ async def run(platform: Embedding, stop: asyncio.Event) -> None:
         await worker.run(stop)
     finally:
         await shared.close_all()  # what plugins keep between runs, such as pools of connections
+        shutil.rmtree(base, ignore_errors=True)
 
 
-def configured(config: Any) -> WorkerConfig:
+def temporary(parent: Path | None) -> Path:
+    """Make the folder of this worker's working directories; remove those of workers that died without doing so."""
+    base = Path(parent or tempfile.gettempdir())
+    base.mkdir(parents=True, exist_ok=True)
+    for left in base.glob(f"{PREFIX}*-*"):
+        owner = left.name.removeprefix(PREFIX).partition("-")[0]
+        if owner.isdigit() and not left.is_symlink() and left.stat().st_uid == os.getuid() and not _alive(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=base))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def configured(config: Any, temp_dir: Path) -> WorkerConfig:
     """Return the worker's settings out of the one configuration tree."""
     data_dir = Path(config.data_dir).resolve() / "worker"
-    temp_dir = config.worker.temp_dir or Path(tempfile.gettempdir())
+    place = hashlib.blake2b(str(data_dir).encode(), digest_size=4).hexdigest()
     return WorkerConfig(
-        # The same name after a restart: results that were spooled are found again.
-        name=f"{socket.gethostname()}-embedded",
+        # The same after a restart, so that spooled results are found again; another one for every data folder.
+        name=f"{socket.gethostname()}-{place}",
         data_dir=data_dir,
-        temp_dir=Path(temp_dir) / f"levada-{os.getuid()}-{os.getpid()}",
+        temp_dir=temp_dir,
         slots=config.worker.slots,
         queues=tuple(config.worker.queues),
         lease_s=config.worker.lease,
