@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from aiohttp import web
 from worker_bench import Bench, bench
 
 from levada.model.errors import Transient
@@ -277,6 +278,26 @@ async def test_expressions_reach_services_from_a_job(tmp_path: Path) -> None:
         assert result.state is State.FAILED
         assert result.error is not None
         assert "Cannot find secret for key 'NO'" in result.error
+
+
+async def test_the_http_function_asks_a_server(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"path": request.path, "method": request.method, "text": await request.text()})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        async with bench(tmp_path) as b:
+            text = f"{{{{ http('http://127.0.0.1:{port}/x').path }}}} {{{{ http(uri='http://127.0.0.1:{port}/y', method='POST', body='b').text }}}}"
+            result = await b.play("core.flow.If", kind=JobKind.EVALUATE, properties={"x": text})
+            assert result.values == {"x": "/x b"}
+    finally:
+        await runner.cleanup()
 
 
 class Slow(Task):
