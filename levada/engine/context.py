@@ -125,7 +125,9 @@ def of_run(shared: dict[str, Any], x: Execution, plan: Plan, run: TaskRun, node:
     taskrun: dict[str, Any] = {
         "id": run.id,
         "startDate": iso(run.history[0][1]),
-        "attemptsCount": sum(attempt.state.is_terminal for attempt in run.attempts),
+        "attemptsCount": sum(
+            attempt.state.is_terminal or attempt.state is State.RESUBMITTED for attempt in run.attempts
+        ),
     }
     if run.parent_id is not None:
         taskrun["parentId"] = run.parent_id
@@ -207,6 +209,15 @@ def _descendants(node: Node) -> list[str]:
         found.append(task.id)
         stack.extend(child for tasks in task.branches.values() for child in tasks)
     return found
+
+
+def opened_texts(stored: Any, opened: Any) -> list[str]:
+    """Return the texts that are sealed in `stored` (a map) and open in `opened`."""
+    if isinstance(stored, dict) and isinstance(opened, str):
+        return [opened] if opened else []
+    if isinstance(stored, dict) and isinstance(opened, dict):
+        return [text for key in stored.keys() & opened.keys() for text in opened_texts(stored[key], opened[key])]
+    return []
 
 
 def task_states(x: Execution) -> dict[str, Any]:

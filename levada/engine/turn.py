@@ -21,6 +21,7 @@ from levada.model.jobs import LogEntry
 
 #: Longer messages become several entries.
 LOG_PART_CHARS = 10 * 1024
+MASK = "******"
 
 
 class Refused(UserError):
@@ -66,6 +67,8 @@ class Turn:
         self.started = 0
         self.host = context.PureHost(now, f"{execution.id}/{execution.seq}")
         self._shared: dict[str, Any] | None = None
+        #: SECRET inputs that were opened for rendering: never to be seen in a log line.
+        self._opened: list[str] = []
 
     # -- what happens ----------------------------------------------------------------------------------------------
     def emit(self, event: Event) -> None:
@@ -85,6 +88,8 @@ class Turn:
     def log(self, level: str, message: str, run: TaskRun | None = None) -> None:
         x = self.execution
         text = message.replace("\x00", "\ufffd")
+        for secret in self._opened:
+            text = text.replace(secret, MASK)
         for part in range(0, max(len(text), 1), LOG_PART_CHARS):
             self.logs.append(self._entry(level, text[part : part + LOG_PART_CHARS], x, run))
 
@@ -137,6 +142,7 @@ class Turn:
     def variables(self, run: TaskRun | None = None, node: Node | None = None) -> dict[str, Any]:
         if self._shared is None:
             self._shared = context.base(self.execution, self.plan, self.env)
+            self._opened = context.opened_texts(self.execution.inputs, self._shared["inputs"])
         if run is None:
             return dict(self._shared)
         return context.of_run(self._shared, self.execution, self.plan, run, node or self.plan.nodes[run.task_id])

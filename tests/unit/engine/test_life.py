@@ -535,3 +535,15 @@ def test_bad_inputs_of_a_resolved_start_are_visible() -> None:
     x = d.start(inputs={"i": "abc"})
     assert x.state is State.FAILED
     assert "Invalid input for `i`" in d.messages()[0]
+
+
+def test_an_opened_secret_never_reaches_a_log_line_and_travels_sealed() -> None:
+    sealed = {"type": "sealed", "value": "x"}
+
+    def decrypt(inputs: dict[str, object]) -> dict[str, object]:
+        return {k: "hunter2" if v == sealed else v for k, v in inputs.items()}
+
+    d = Driver(flow(log("a", "the key is {{ inputs.s }}"), job("b", commands=["{{ inputs.s }}"])), decrypt=decrypt)
+    d.start(inputs={"s": sealed, "t": "open"}, resolved=True)
+    assert d.messages()[0] == "the key is ******"
+    assert d.jobs[0].variables["inputs"] == {"s": sealed, "t": "open"}
