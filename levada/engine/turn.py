@@ -34,6 +34,7 @@ class Refused(UserError):
 
 class Turn:
     __slots__ = (
+        "_opened",
         "_pending",
         "_shared",
         "agenda",
