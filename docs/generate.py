@@ -21,6 +21,7 @@ import msgspec
 from levada import expr, plugins, sdk
 from levada.cli import app
 from levada.expr.registry import Entry, Parameter
+from levada.model import states
 from levada.runtime.config import SPECS, VARIABLES, Config, value_at
 from levada.runtime.config import setting as settings
 from levada_api import table
@@ -38,8 +39,53 @@ KINDS: Mapping[str, str] = {
 
 def pages() -> dict[Path, str]:
     """Return every generated page by its path."""
-    made = {"cli": _cli, "configuration": _configuration, "api": _api, "expressions": _expressions, "tasks": _tasks}
+    made = {
+        "cli": _cli,
+        "configuration": _configuration,
+        "api": _api,
+        "expressions": _expressions,
+        "tasks": _tasks,
+        "states": _states,
+    }
     return {HERE / f"{name}.md": "\n".join(lines()) + "\n" for name, lines in made.items()}
+
+
+# --- states.md
+
+
+def _states() -> Iterator[str]:
+    yield "# States"
+    yield ""
+    yield "Made by `python docs/generate.py` from the tables in levada/model/states.py; do not edit."
+    yield ""
+    yield f"Terminal: {', '.join(sorted(states.TERMINAL))}. The state of a container is the worst of its children:"
+    yield f"{' < '.join(sorted(states.SEVERITY, key=lambda state: states.SEVERITY[state]))} (SKIPPED counts as SUCCESS)."
+    for title, table_ in (
+        ("Execution", states.EXECUTION_TRANSITIONS),
+        ("Task run", states.TASK_RUN_TRANSITIONS),
+    ):
+        yield ""
+        yield f"## {title}"
+        yield ""
+        yield "```mermaid"
+        yield "stateDiagram-v2"
+        yield "    [*] --> CREATED"
+        for state, following in table_.items():
+            if not state.is_terminal:
+                yield from (f"    {state} --> {after}" for after in sorted(following))
+        yield from (f"    {state} --> [*]" for state in sorted(states.TERMINAL) if _reached(table_, state))
+        yield "```"
+        yield ""
+        yield "A person may go on from a terminal state: " + _reopening(table_) + "."
+
+
+def _reached(table_: Mapping[states.State, frozenset[states.State]], state: states.State) -> bool:
+    return any(state in following for before, following in table_.items() if not before.is_terminal)
+
+
+def _reopening(table_: Mapping[states.State, frozenset[states.State]]) -> str:
+    ways = {after for state, following in table_.items() if state.is_terminal for after in following}
+    return ", ".join(sorted(ways))
 
 
 # --- cli.md
