@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -36,7 +38,7 @@ class Watch:
         """`show` prints one line; `status` keeps a line with the progress below the log (terminals only)."""
         self._client, self._id, self._show, self._level = client, execution_id, show, level
         self._printed: Counter[tuple[Any, ...]] = Counter()
-        self._line = StatusLine() if status and screen.is_terminal() else None
+        self._line = StatusLine() if status and sys.stderr.isatty() else None
 
     async def until_end(self) -> dict[str, Any]:
         """Print until the execution has ended and return it. Raises Unreachable when the server stays away."""
@@ -76,26 +78,42 @@ class Watch:
 
     def _print(self, entry: dict[str, Any]) -> None:
         self._printed[_identity(entry)] += 1
-        self._show(screen.log_line(entry))
+        line = screen.log_line(entry)
+        if self._line:
+            self._line.above(self._show, line)
+        else:
+            self._show(line)
 
 
 class StatusLine:
-    """One line at the bottom of a terminal: state, task runs done, what runs now."""
+    """One line at the bottom of a terminal: state, task runs done, what runs now. Drawn on stderr, redrawn in place."""
+
+    CLEAR = "\r\x1b[2K"
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.status import Status
-
-        self._status = Status("waiting", console=Console(stderr=True))
+        self._text = ""
 
     def __enter__(self) -> None:
-        self._status.start()
+        pass
 
     def __exit__(self, *_: object) -> None:
-        self._status.stop()
+        self._text = ""
+        self._draw()
 
     def update(self, execution: dict[str, Any]) -> None:
-        self._status.update(progress_text(execution))
+        """Show where the execution stands."""
+        self._text = progress_text(execution)
+        self._draw()
+
+    def above(self, show: Print, line: str) -> None:
+        """Print a line above the status."""
+        print(self.CLEAR, end="", file=sys.stderr, flush=True)
+        show(line)
+        self._draw()
+
+    def _draw(self) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        print(self.CLEAR + self._text[:width], end="", file=sys.stderr, flush=True)
 
 
 def progress_text(execution: dict[str, Any]) -> str:

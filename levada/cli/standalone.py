@@ -72,7 +72,8 @@ async def embedded(loaded: Loaded, *, signals: bool = False) -> AsyncIterator[Ru
         platform = await Platform.open(dataclasses.replace(loaded, config=config), clock)
     except UserError as error:
         raise CannotStart(str(error)) from error
-    lifecycle = Lifecycle(clock, config.server.shutdown_grace, on_stopping=lambda _: screen.note("stopping"))
+    told = (lambda _: screen.note("stopping")) if signals else None
+    lifecycle = Lifecycle(clock, config.server.shutdown_grace, on_stopping=told)
     for entry in _services():
         _add(lifecycle, entry, platform)
     life = asyncio.create_task(lifecycle.run(handle_signals=signals), name="lifecycle")
