@@ -29,42 +29,35 @@ class Hub:
     """Not thread-safe: everything happens on one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Future[Change | None]]] = {}
+        self._waiting: dict[str, set[_Waiter]] = {}
         self._subscribers: dict[str | None, set[_Subscription]] = {}
 
     def announce(self, execution_id: str, state: State, terminal: bool) -> None:
         """Tell whoever listens. Costs next to nothing when nobody does."""
-        waiting = self._waiting.pop(execution_id, None)
+        waiting = self._waiting.get(execution_id)
         if waiting is None and not self._subscribers:
             return
         change = Change(execution_id, state, terminal)
         for waiter in waiting or ():
-            if not waiter.done():
-                waiter.set_result(change)
+            waiter.tell(change)
         for key in (execution_id, None):
             for subscription in self._subscribers.get(key, ()):
                 subscription.add(change)
 
-    def expect(self, execution_id: str, timeout_s: float) -> asyncio.Future[Change | None]:
-        """Listen from now on: a future of the next change, or of None when there was none in time.
-
-        For callers that are about to cause the change. Cancel it when it is no longer wanted.
-        """
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Change | None] = loop.create_future()
-        self._waiting.setdefault(execution_id, set()).add(waiter)
-        timer = loop.call_later(max(timeout_s, 0.0), _give_up, waiter)
-
-        def done(_: object) -> None:
-            timer.cancel()
-            self._forget(execution_id, waiter)
-
-        waiter.add_done_callback(done)
-        return waiter
-
     async def wait(self, execution_id: str, timeout_s: float) -> Change | None:
-        """Return the next change of an execution, or None when there was none in time."""
-        return await self.expect(execution_id, timeout_s)
+        """Return the next change of an execution, or None when there was none in time.
+
+        Of changes announced together, as those of one batch are, it is the last.
+        """
+        waiter = _Waiter()
+        waiting = self._waiting.setdefault(execution_id, set())
+        waiting.add(waiter)
+        try:
+            return await waiter.wait(timeout_s)
+        finally:
+            waiting.discard(waiter)
+            if not waiting and self._waiting.get(execution_id) is waiting:
+                del self._waiting[execution_id]
 
     async def subscribe(self, execution_id: str | None = None) -> AsyncIterator[Change]:
         """Give the changes of one execution, or of all, until the caller stops. The oldest are dropped when it is slow."""
@@ -79,12 +72,23 @@ class Hub:
             if not subscribers:
                 del self._subscribers[execution_id]
 
-    def _forget(self, execution_id: str, waiter: asyncio.Future[Change | None]) -> None:
-        waiting = self._waiting.get(execution_id)
-        if waiting is not None:
-            waiting.discard(waiter)
-            if not waiting:
-                del self._waiting[execution_id]
+
+class _Waiter:
+    def __init__(self) -> None:
+        self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._change: Change | None = None
+
+    def tell(self, change: Change) -> None:
+        self._change = change
+        _wake(self._woken)
+
+    async def wait(self, timeout_s: float) -> Change | None:
+        timer = asyncio.get_running_loop().call_later(max(timeout_s, 0.0), _wake, self._woken)
+        try:
+            await self._woken
+        finally:
+            timer.cancel()
+        return self._change
 
 
 class _Subscription:
@@ -103,6 +107,6 @@ class _Subscription:
         return self._changes.popleft()
 
 
-def _give_up(waiter: asyncio.Future[Change | None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+def _wake(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
