@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from levada import flowfile, plugins
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 
@@ -38,3 +40,21 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "adr").glob("*.md")), ids=lambda page: page.name)
 def test_decisions_are_short(page: Path) -> None:
     assert len(page.read_text().splitlines()) <= 30
+
+
+def flows() -> list[tuple[str, str]]:
+    """Return the flows that pages show: (page and position, source)."""
+    found = []
+    for page in PAGES:
+        for number, block in enumerate(re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)):
+            found += [
+                (f"{page.relative_to(ROOT)}-{number}", source)
+                for source in re.split(r"^---$", block, flags=re.MULTILINE)
+                if re.search(r"^namespace:", source, re.MULTILINE)
+            ]
+    return found
+
+
+@pytest.mark.parametrize(("place", "source"), flows(), ids=[place for place, _ in flows()])
+def test_the_flows_that_pages_show_are_valid(place: str, source: str) -> None:
+    flowfile.parse(source, plugins.discover())
