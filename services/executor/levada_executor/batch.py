@@ -121,13 +121,21 @@ class Batch:
         self.records += 1
 
     def add_poisoned(self, record: Record, command: cmd.Command, error: Exception) -> None:
-        """The command raised twice: fail its execution, keep the record for whoever repairs it."""
-        detail = "".join(traceback.format_exception(error))
-        self.bury(record, f"the engine raised {type(error).__name__}: {error}", detail)
-        if self.executions.get(command.execution_id) is not None:
-            fault = cmd.FaultExecution(execution_id=command.execution_id, error=f"{type(error).__name__}: {error}")
-            self._decide(record.partition, fault)
+        """The command raised twice: fail its execution, keep the record for whoever repairs it. Never raises."""
+        reason = f"{type(error).__name__}: {error}"
+        self.bury(record, f"the engine raised {reason}", "".join(traceback.format_exception(error)))
         self._positions[record.partition] = record.offset + 1
+        fault: cmd.Command = cmd.FaultExecution(execution_id=command.execution_id, error=reason)
+        if self.executions.get(command.execution_id) is None:
+            if not isinstance(command, cmd.StartExecution):
+                return
+            # Somebody was told that this execution exists: it must be there to be seen failed.
+            failure = f"Levada could not start this execution: {reason}"
+            fault = msgspec.structs.replace(command, failure=failure, resolved=True, replay_of=None, replay_from=None)
+        try:
+            self._decide(record.partition, fault)
+        except Exception:  # whatever it is: one bad record must never stop its partition
+            log.exception("execution %s can not even be failed; only the dead letter stays", command.execution_id)
 
     def bury(self, record: Record, reason: str, detail: str | None) -> None:
         log.error("record %s/%s of %s becomes a dead letter: %s", record.partition, record.offset, record.key, reason)

@@ -18,7 +18,7 @@ from typing import Protocol
 from levada import engine
 from levada.bus.port import COMMANDS, Bus, Outgoing, Record
 from levada.model import commands as cmd
-from levada.model.errors import LevadaError, Transient
+from levada.model.errors import Transient
 from levada.model.execution import Execution
 from levada.model.flow import Flow
 from levada.model.states import State
@@ -170,16 +170,10 @@ class Executor:
         except Poisoned as again:
             executions = await self._fetch([command], fresh=True)
             batch = self._new_batch(executions)
-            self._bury(batch, record, command, again)
+            batch.add_poisoned(record, command, again.error)
         await self._write(batch)
         if number + 1 < len(work):
             await self._apply(work[number + 1 :])
-
-    def _bury(self, batch: Batch, record: Record, command: cmd.Command, poisoned: Poisoned) -> None:
-        try:
-            batch.add_poisoned(record, command, poisoned.error)
-        except LevadaError:
-            log.exception("execution %s can not even be failed; only the dead letter stays", command.execution_id)
 
     def _new_batch(self, executions: dict[str, Execution | None]) -> Batch:
         return Batch(

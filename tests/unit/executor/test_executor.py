@@ -135,6 +135,39 @@ async def test_a_command_that_makes_the_engine_raise_fails_its_execution_visibly
     assert "Traceback" in (letter.detail or "")
 
 
+async def test_a_start_that_makes_the_engine_raise_is_an_execution_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = await World().open(LOG)
+    real = engine.decide
+
+    def decide(execution: object, flow: object, command: cmd.Command, *more: object) -> object:
+        if isinstance(command, cmd.StartExecution) and command.failure is None and command.execution_id == "S":
+            raise ZeroDivisionError("planted")
+        return real(execution, flow, command, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batch_module.engine, "decide", decide)
+    await w.send(start("E0"), start("S"), start("E1"))
+    await w.drain()
+    assert [await w.state(id_) for id_ in ("E0", "S", "E1")] == ["SUCCESS", "FAILED", "SUCCESS"]
+    failed = (await w.platform.executions.load(["S"]))["S"]
+    assert "ZeroDivisionError: planted" in (failed.error or "")
+
+
+async def test_a_record_whose_fault_raises_too_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = await World().open(LOG)
+    real = engine.decide
+
+    def decide(execution: object, flow: object, command: cmd.Command, *more: object) -> object:
+        if command.execution_id == "S":
+            raise ZeroDivisionError("planted")
+        return real(execution, flow, command, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batch_module.engine, "decide", decide)
+    await w.send(start("E0"), start("S"), start("E1"))
+    await w.drain()
+    assert [await w.state(id_) for id_ in ("E0", "S", "E1")] == ["SUCCESS", None, "SUCCESS"]
+    assert len(w.platform.executions.tables.dead) == 1  # type: ignore[attr-defined]
+
+
 async def test_an_executor_that_was_replaced_is_fenced() -> None:
     w = await World().open(LOG)
     other, _, _ = compose(w.platform)
