@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from levada.model.errors import Defect
 from levada_worker.process.guarded import Child, Ended, Guard
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
@@ -142,6 +143,7 @@ async def test_a_fork_bomb_is_ended(tmp_path: Path) -> None:
 WORKER = """
 import asyncio, sys
 from pathlib import Path
+from levada.model.errors import Defect
 from levada_worker.process.guarded import Guard
 
 async def main():
@@ -186,5 +188,37 @@ async def test_a_killed_guard_is_replaced_and_its_tasks_go_on(tmp_path: Path) ->
         assert (await other.child.wait()).exit_code == 0
         assert (await tree.child.wait()).exit_code == 0
         assert tree.output == b"survived\n"
+    finally:
+        guard.close()
+
+
+async def test_a_supervisor_serves_one_child_after_the_other(tmp_path: Path) -> None:
+    guard = Guard()
+    try:
+        parents = set()
+        for number in range(5):
+            tree = Tree(guard, tmp_path, f"echo $PPID; exit {number}")
+            assert (await tree.child.wait()).exit_code == number
+            parents.add(int(tree.output))
+        assert len(parents) == 1
+        tree.child.stop(0)  # late, and not for the child that follows
+        after = Tree(guard, tmp_path, "sleep 0.3; echo fine")
+        assert (await after.child.wait()).exit_code == 0
+        os.kill(parents.pop(), signal.SIGKILL)
+        await asyncio.sleep(0.1)
+        assert (await Tree(guard, tmp_path, "true").child.wait()).exit_code == 0
+    finally:
+        guard.close()
+
+
+async def test_a_killed_supervisor_takes_its_child_along_and_says_so(tmp_path: Path) -> None:
+    guard = Guard()
+    try:
+        tree = Tree(guard, tmp_path, "echo $PPID; exec sleep 300")
+        await until(lambda: b"\n" in tree.output)
+        os.kill(int(tree.output), signal.SIGKILL)
+        with pytest.raises(Defect, match="supervisor of the process was killed"):
+            await tree.child.wait()
+        await until(lambda: tree.alive() == [])
     finally:
         guard.close()

@@ -85,7 +85,6 @@ async def test_the_variables_of_a_child_are_those_of_kestra(tmp_path: Path) -> N
             {"value": '{"taskrun":{"value":"1"}}'},
             {"value": "outer"},
         ]
-        assert {entry.value for entry in result.children} == {"1"}
 
 
 async def test_the_value_of_a_surrounding_loop_reaches_the_children(tmp_path: Path) -> None:

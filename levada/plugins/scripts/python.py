@@ -43,6 +43,14 @@ class PythonTask(Scripting, kw_only=True):
             env["PYTHONPATH"] = str(MODULES)
         return env
 
+    async def _environment(self, ctx: RunContext, places: Mapping[str, str]) -> dict[str, str]:
+        """A PYTHONPATH of the task comes first, it does not hide our modules."""
+        env = await super()._environment(ctx, places)
+        path = env.get("PYTHONPATH", "")
+        if path and str(MODULES) not in path:
+            env["PYTHONPATH"] = f"{path}{os.pathsep}{MODULES}"
+        return env
+
 
 class Commands(PythonTask, kw_only=True):
     """Runs shell commands with Python at hand. Without a `taskRunner` they run as a process of the worker."""

@@ -10,6 +10,7 @@ Stopping: first no more claims; running tasks may finish within the grace; then 
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -35,6 +36,7 @@ LOGS_FIRST_S = 5.0
 """How long a result waits for the task's log lines to be written, so that whoever sees the end can read the log."""
 LAST_REPORT_S = 5.0
 CLAIM_END_S = 0.25
+EARLY_MAX = 1000
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -58,6 +60,7 @@ class Worker:
         self._running: dict[str, Attempt] = {}
         self._unreported: dict[str, Held] = {}
         self._renewed: dict[str, float] = {}
+        self._early: OrderedDict[str, Stop] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -128,8 +131,9 @@ class Worker:
         self._running[claim.token] = attempt
         # The lease runs from some moment after the question: counting from the question errs on the safe side.
         self._renewed[claim.token] = max(asked, self._clock.monotonic() - self.config.lease_s / 2)
-        if self._stopping.is_set():
-            attempt.stop(Stop.SHUTDOWN)
+        early = self._early.pop(claim.token, None)
+        if early is not None or self._stopping.is_set():
+            attempt.stop(early or Stop.SHUTDOWN)
         task = asyncio.create_task(self._attempt(attempt))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -222,6 +226,11 @@ class Worker:
         attempt = self._running.get(held.token)
         if attempt is not None:
             attempt.stop(reason)
+        elif held.token not in self._unreported:
+            # Cancelled while the claim itself is still on its way here.
+            self._early[held.token] = reason
+            while len(self._early) > EARLY_MAX:
+                self._early.popitem(last=False)
 
     async def _pause(self, failures: int, doing: str, problem: Exception) -> int:
         if failures == 1:

@@ -1,16 +1,18 @@
 """The guard: the program that starts the children of a worker and answers for their ends. Not imported by the worker.
 
-The worker starts one guard and asks it, over a socket, for each child. The guard forks a *supervisor* per child. The
-supervisor makes itself the reaper of all its descendants, starts the command in a session of its own and waits. So every
-process that a task ever makes, double-forked or in another session, stays a descendant of that task's supervisor alone,
-and the supervisor can end all of them and know that none is left. It reports the end only then.
+The worker starts one guard and asks it, over a socket, for *supervisors*: processes that run one child at a time, as many
+one after the other as the worker likes, each over a socket of its own. A supervisor is the reaper of all its descendants
+and starts every command in a session of its own. So every process that a task ever makes, double-forked or in another
+session, stays a descendant of that task's supervisor alone, which can end all of them and know that none is left. It
+reports the end, and takes the next command, only then.
 
 Who dies when: the command is killed with its supervisor (PR_SET_PDEATHSIG); the supervisor kills the whole tree when the
 worker's end of its socket closes, that is also when the worker was killed with SIGKILL; the guard ends with its worker.
 
 Only the standard library, few imports, one thread: it forks often and must stay small. It must never write to its own
-stdout. Messages to the supervisor are lines: `term SECONDS` (ask, then kill after the grace), `kill`. The supervisor
-answers with JSON lines: {"pid"}, {"error"}, or at the end {"exit", "left", "survivors", "cpu", "memory"}.
+stdout. To a supervisor a request is a JSON line {"argv", "env", "cwd"} with two descriptors; while the command runs, orders
+are the lines `term SECONDS` (ask, then kill after the grace) and `kill`. It answers with JSON lines: {"pid"}, then at the
+end {"exit", "left", "survivors", "cpu", "memory"}; or {"error"} when the command cannot be started.
 """
 
 import gc
@@ -23,7 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 Control = Callable[[int, int], None]
 
@@ -33,60 +35,69 @@ LINGER_S = 1.0
 """How long background processes may go on after the command itself has ended."""
 KILL_DEADLINE_S = 30.0
 """After this, processes that SIGKILL does not end (stuck in the kernel) are reported as survivors."""
-FDS = 3
-"""Descriptors of a request: stdout, stderr, socket to the supervisor."""
 FAILED_TO_START = 127
 
 
 def main(handle: int) -> None:
-    """Serve requests on the socket `handle` until the worker closes it."""
+    """Fork a supervisor for every socket that arrives, until the worker closes its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     control = prctl()
-    requests = socket.socket(fileno=handle)
+    asked = socket.socket(fileno=handle)
     gc.disable()
     gc.freeze()
     while True:
-        request, fds = receive(requests)
-        if request is None:
+        data, fds = receive(asked)
+        if not data:
             return
-        if os.fork() == 0:
-            requests.close()
-            code = FAILED_TO_START
-            try:
-                supervise(request, fds, control)
-                code = 0
-            finally:
-                os._exit(code)
-        for fd in fds:
-            os.close(fd)
+        for channel in fds:
+            if os.fork() == 0:
+                asked.close()
+                code = FAILED_TO_START
+                try:
+                    serve(socket.socket(fileno=channel), control)
+                    code = 0
+                finally:
+                    os._exit(code)
+            os.close(channel)
 
 
-def receive(requests: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """Return the next request and its descriptors, or (None, []) when the worker has gone."""
+def receive(source: socket.socket) -> tuple[bytes, list[int]]:
+    """Return what arrived and the descriptors that came with it; nothing at all when the worker has gone."""
     try:
-        data, fds, _, _ = socket.recv_fds(requests, 65536, FDS)
+        data, fds, _, _ = socket.recv_fds(source, 65536, 16)
     except OSError:
-        return None, []
-    if not data:
-        return None, []
-    while b"\n" not in data:
-        more = requests.recv(1 << 20)
-        if not more:
-            return None, []
-        data += more
-    return json.loads(data), fds
+        return b"", []
+    return data, fds
 
 
-def supervise(request: dict[str, Any], fds: list[int], control: Control) -> None:
-    """Start the command, wait for its end or an order, end everything below, report. Runs in the forked supervisor."""
+def serve(worker: socket.socket, control: Control) -> None:
+    """Run command after command until the worker closes the socket. Runs in the forked supervisor."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.set_inheritable(worker.fileno(), False)
     control(PR_SET_CHILD_SUBREAPER, 1)
-    control(PR_SET_PDEATHSIG, 0)
-    for fd in fds:
-        os.set_inheritable(fd, False)
-    stdout, stderr, channel = fds
-    worker = socket.socket(fileno=channel)
+    pending = b""
+    fds: list[int] = []
+    while True:
+        while b"\n" not in pending:
+            data, came = receive(worker)
+            if not data:
+                return
+            pending += data
+            fds += came
+        line, _, pending = pending.partition(b"\n")
+        if not line.startswith(b"{"):
+            continue  # an order for a command that ended in the same moment
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        if not supervise(json.loads(line), fds, worker, control):
+            return
+        fds = []
+
+
+def supervise(request: dict[str, Any], fds: list[int], worker: socket.socket, control: Control) -> bool:
+    """Start the command, wait for its end or an order, end everything below, report; return whether all is well."""
+    stdout, stderr = fds
     failed, report_failure = os.pipe()
     me = os.getpid()
     pid = os.fork()
@@ -100,12 +111,13 @@ def supervise(request: dict[str, Any], fds: list[int], control: Control) -> None
     if problem:
         os.waitpid(pid, 0)
         send(worker, {"error": problem.decode(errors="replace")})
-        return
+        return True
     send(worker, {"pid": pid})
     tree = Tree(pid)
     left = watch(tree, worker)
     end = {"exit": tree.code, "left": left, "survivors": tree.survivors, "cpu": tree.cpu, "memory": tree.memory}
     send(worker, end)
+    return not tree.survivors
 
 
 def start(request: dict[str, Any], fds: tuple[int, int, int], control: Control, supervisor: int) -> NoReturn:
@@ -162,7 +174,11 @@ def prefer_as_victim() -> None:
 
 def watch(tree: "Tree", worker: socket.socket) -> int:
     """Wait until everything has ended; obey orders. Returns how many background processes had to be killed."""
-    wakeup = Wakeup(tree.pid)
+    with Wakeup(tree.pid) as wakeup:
+        return follow(tree, worker, wakeup)
+
+
+def follow(tree: "Tree", worker: socket.socket, wakeup: "Wakeup") -> int:
     poll = select.poll()
     poll.register(worker, select.POLLIN)
     poll.register(wakeup.handle, select.POLLIN)
@@ -212,13 +228,25 @@ class Wakeup:
     """Something to poll that becomes readable when the command has ended."""
 
     def __init__(self, pid: int) -> None:
+        self.open: list[int] = []
         if hasattr(os, "pidfd_open"):
             self.handle = os.pidfd_open(pid)
         else:
             self.handle, write = os.pipe()
+            self.open.append(write)
             os.set_blocking(write, False)
             signal.signal(signal.SIGCHLD, lambda number, frame: None)
             signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        self.open.append(self.handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if len(self.open) > 1:
+            signal.set_wakeup_fd(-1)
+        for handle in self.open:
+            os.close(handle)
 
     def ended(self, poll: select.poll) -> None:
         """The command has been reaped: its descriptor would be readable for ever."""

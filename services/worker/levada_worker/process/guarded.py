@@ -20,6 +20,7 @@ from levada.model.errors import Defect, UserError
 
 GUARD = Path(__file__).with_name("guard.py")
 READ_BYTES = 64 * 1024
+IDLE_MAX = 64
 DRAIN_S = 2.0
 """How long output may still be read after everything of the child has ended (nobody can be writing any more)."""
 
@@ -44,35 +45,74 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class Guard:
-    """The guard process of this worker."""
+    """The guard process of this worker, and the supervisors that wait for their next child."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
+        self._idle: list[socket.socket] = []
 
     def start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, receive: Receive) -> "Child":
         """Ask for a child; `receive(stream, data)` gets what it prints ("stdout" or "stderr"), b"" at the end."""
         if any("\x00" in text for text in (*argv, *env, *env.values())):
             raise CannotStart("a command, argument or environment variable has a NUL character")
         request = json.dumps({"argv": list(argv), "env": dict(env), "cwd": str(cwd)}).encode() + b"\n"
-        ours, theirs = socket.socketpair()
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         try:
-            self._ask(request, [out_write, err_write, theirs.fileno()])
+            channel = self._ask(request, [out_write, err_write])
         except BaseException:
             os.close(out_read)
             os.close(err_read)
-            ours.close()
             raise
         finally:
             os.close(out_write)
             os.close(err_write)
-            theirs.close()
-        return Child(ours, {"stdout": out_read, "stderr": err_read}, receive)
+        return Child(channel, {"stdout": out_read, "stderr": err_read}, receive, self._release)
 
     def close(self) -> None:
-        """End the guard; children that still run are killed by their supervisors."""
+        """End the guard and idle supervisors; of children that still run, their supervisors take care."""
+        for channel in self._idle:
+            channel.close()
+        self._idle.clear()
+        self._stop_process()
+
+    def _ask(self, request: bytes, fds: list[int]) -> socket.socket:
+        """Hand the request to a supervisor; return the socket to it."""
+        while self._idle:
+            channel = self._idle.pop()
+            try:
+                _send(channel, request, fds)
+            except OSError:
+                channel.close()  # this supervisor was killed; the next one
+            else:
+                return channel
+        channel = self._supervisor()
+        _send(channel, request, fds)
+        return channel
+
+    def _release(self, channel: socket.socket) -> None:
+        if len(self._idle) < IDLE_MAX and self._requests is not None:
+            self._idle.append(channel)
+        else:
+            channel.close()
+
+    def _supervisor(self) -> socket.socket:
+        for last_try in (False, True):
+            ours, theirs = socket.socketpair()
+            try:
+                with theirs:
+                    socket.send_fds(self._connection(), [b"+"], [theirs.fileno()])
+            except OSError as problem:
+                ours.close()
+                self._stop_process()
+                if last_try:
+                    raise Defect("the guard of child processes does not take requests") from problem
+            else:
+                return ours
+        raise Defect("unreachable")
+
+    def _stop_process(self) -> None:
         if self._requests is not None:
             self._requests.close()
             self._requests = None
@@ -80,23 +120,10 @@ class Guard:
             self._process.wait()
             self._process = None
 
-    def _ask(self, request: bytes, fds: list[int]) -> None:
-        for last_try in (False, True):
-            requests = self._connection()
-            try:
-                sent = socket.send_fds(requests, [request], fds)
-                requests.sendall(request[sent:])
-            except OSError as problem:
-                self.close()
-                if last_try:
-                    raise Defect("the guard of child processes does not take requests") from problem
-            else:
-                return
-
     def _connection(self) -> socket.socket:
         if self._requests is not None and self._process is not None and self._process.poll() is None:
             return self._requests
-        self.close()
+        self._stop_process()
         ours, theirs = socket.socketpair()
         with theirs:
             os.set_inheritable(theirs.fileno(), True)
@@ -113,21 +140,35 @@ class Guard:
         return ours
 
 
+def _send(channel: socket.socket, request: bytes, fds: list[int]) -> None:
+    channel.setblocking(True)
+    sent = socket.send_fds(channel, [request], fds)
+    channel.sendall(request[sent:])
+    channel.setblocking(False)
+
+
 class Child:
     """One running child. `wait` must be awaited; it returns when nothing of the child is left."""
 
-    def __init__(self, channel: socket.socket, pipes: Mapping[str, int], receive: Receive) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        pipes: Mapping[str, int],
+        receive: Receive,
+        release: Callable[[socket.socket], None],
+    ) -> None:
+        """`release` gets the socket back when its supervisor is ready for the next child."""
         self.pid: int | None = None
         self._loop = asyncio.get_running_loop()
         self._channel = channel
         self._receive = receive
+        self._release = release
         self._pipes = dict(pipes)
         self._held: set[str] = set()
         self._message = b""
         self._end: dict[str, Any] | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._drained: asyncio.Future[None] = self._loop.create_future()
-        channel.setblocking(False)
         self._loop.add_reader(channel.fileno(), self._on_channel)
         for stream, pipe in self._pipes.items():
             os.set_blocking(pipe, False)
@@ -151,6 +192,8 @@ class Child:
 
     def stop(self, grace_s: float) -> None:
         """Ask the whole tree to end and kill what is left of it after `grace_s` (0: at once). Does not wait."""
+        if self._ended.done():
+            return  # the socket may serve another child by now
         order = b"term %.3f\n" % grace_s if grace_s > 0 else b"kill\n"
         try:
             self._channel.send(order)
@@ -201,22 +244,27 @@ class Child:
             return
         except OSError:
             data = b""
-        if not data:
-            self._loop.remove_reader(self._channel.fileno())
-            self._channel.close()
-            if not self._ended.done():
-                self._ended.set_result(None)
-            return
         self._message += data
         while b"\n" in self._message:
             line, _, self._message = self._message.partition(b"\n")
             self._on_message(json.loads(line))
+        if not data or self._end is not None:
+            self._finish(gone=not data)
 
     def _on_message(self, message: dict[str, Any]) -> None:
         if "pid" in message:
             self.pid = message["pid"]
         else:
             self._end = message
+
+    def _finish(self, *, gone: bool) -> None:
+        self._loop.remove_reader(self._channel.fileno())
+        if gone or self._end is None or self._end.get("survivors"):
+            self._channel.close()
+        else:
+            self._release(self._channel)
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     def _result(self) -> Ended:
         end = self._end
