@@ -22,7 +22,7 @@ from typing import Any
 from levada.bus.port import Outgoing, Record, partition_of
 from levada.bus.tail import Tail
 from levada.database import Connection, Database, Statements
-from levada.model.errors import Defect, Transient
+from levada.model.errors import Defect, Transient, UserError
 
 SQL = Statements(Path(__file__).parent / "sql")
 
@@ -170,8 +170,8 @@ class PostgresBus:
         await self._database.execute(SQL["make_heads"], topic, self._partitions)
         found = await self._database.fetchval(SQL["count_heads"], topic)
         if found != self._partitions:
-            raise Defect(
-                f"topic {topic} has {found} partitions and bus.partitions says {self._partitions}; "
+            raise UserError(
+                f"bus.partitions is {self._partitions}, but topic {topic} of this database has {found} partitions; "
                 f"the number is fixed once a database is in use: set it back to {found}"
             )
         self._known.add(topic)

@@ -12,7 +12,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from levada.bus.memory import MemoryBus
-from levada.bus.port import Bus
+from levada.bus.port import COMMANDS, Bus
 from levada.bus.postgres import PostgresBus
 from levada.database import PLAN_ONCE, Database
 from levada.engine import outputs
@@ -106,6 +106,7 @@ class Platform:
         await pg.Partitions(self.database, now_us=self.clock.now_us).make()
         self._hot = await Database.open(dsn, size=max(size - size // 2, 1), name=f"{name} hot", settings=PLAN_ONCE)
         self._compose(self._hot, self.database)
+        await self.bus.ends(COMMANDS)  # a wrong number of partitions is found now, not with the first command
 
     def _compose(self, hot: Database, database: Database) -> None:
         """Make the adapters that live in the database: bus, queue and executor's store apart from everybody's queries."""
