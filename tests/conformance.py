@@ -11,6 +11,7 @@ import argparse
 import base64
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,7 @@ def folder() -> Path:
     return Path(os.environ.get("LEVADA_CONFORMANCE_DIR", ROOT / ".." / "shared" / "conformance")).resolve()
 
 
-def environment(port: int, management_port: int) -> dict[str, str]:
+def environment(port: int) -> dict[str, str]:
     """What the cases need to be configured, on top of this process's environment."""
 
     def encoded(text: str) -> str:
@@ -47,7 +48,7 @@ def environment(port: int, management_port: int) -> dict[str, str]:
     return {
         **os.environ,
         "LEVADA_PORT": str(port),
-        "LEVADA_MANAGEMENT_PORT": str(management_port),
+        "LEVADA_MANAGEMENT_PORT": "0",
         "LEVADA_SERVER_URL": "http://localhost:8081",
         "LEVADA_ENCRYPTION_KEY": base64.b64encode(ENCRYPTION_KEY.encode()).decode(),
         "LEVADA_VARIABLES_ENV_VARS_PREFIX": "KESTRA_",
@@ -62,11 +63,11 @@ def environment(port: int, management_port: int) -> dict[str, str]:
     }
 
 
-def start(data: Path, port: int, management_port: int, log: Path) -> subprocess.Popen[bytes]:
+def start(data: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
     """Start a server and wait until it answers. Raises SystemExit when it does not."""
     command = [sys.executable, "-m", "levada", "standalone", "--port", str(port), "--data-dir", str(data)]
     with log.open("wb") as out:
-        process = subprocess.Popen(command, env=environment(port, management_port), stdout=out, stderr=out, cwd=data)
+        process = subprocess.Popen(command, env=environment(port), stdout=out, stderr=out, cwd=data)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -78,6 +79,12 @@ def start(data: Path, port: int, management_port: int, log: Path) -> subprocess.
     raise SystemExit(f"the server did not start:\n{log.read_text()[-3000:]}")
 
 
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 def play(port: int, arguments: list[str]) -> int:
     """Run the runner against the server and return its exit status."""
     have = [option for name in HAVE for option in ("--have", name)]
@@ -87,17 +94,17 @@ def play(port: int, arguments: list[str]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=18080)
-    parser.add_argument("--management-port", type=int, default=18081)
+    parser.add_argument("--port", type=int, default=18080, help="0: any free one")
     parser.add_argument("--server-log", type=Path, default=Path(tempfile.gettempdir()) / "levada-conformance.log")
     options, passed = parser.parse_known_args()
     if not (folder() / "run.py").is_file():
         print(f"no conformance cases in {folder()}: set LEVADA_CONFORMANCE_DIR")
         return 2
     with tempfile.TemporaryDirectory(prefix="levada-conformance-") as data:
-        server = start(Path(data), options.port, options.management_port, options.server_log)
+        port = options.port or free_port()
+        server = start(Path(data), port, options.server_log)
         try:
-            return play(options.port, passed)
+            return play(port, passed)
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(timeout=60)

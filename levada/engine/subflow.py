@@ -176,8 +176,9 @@ def _start_batches(turn: Turn, run: TaskRun, node: Node, given: dict[str, Any] |
     attempt = run.attempt + 1
     turn.emit(TaskRunStarted(at=turn.now, id=run.id, attempt=attempt))
     wait = _flag(node.task.properties, "wait", True)
-    counts = {state.value: 0 for state in COUNTED}
-    counts["RUNNING" if wait else "CREATED"] = len(batches)
+    counts = {State.SUCCESS.value: len(batches)}
+    if wait:
+        counts = {**{state.value: 0 for state in COUNTED}, State.RUNNING.value: len(batches)}
     outputs: dict[str, Any] = {"numberOfBatches": len(batches), "iterations": counts}
     if values.get("splits"):
         outputs["splits"] = values["splits"]

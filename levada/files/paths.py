@@ -53,7 +53,7 @@ def check(path: str, shown: str | None = None) -> Key:
         raise BadPath(f"the path has {len(encoded):,} bytes; at most {PATH_MAX_BYTES:,} are allowed")
     for segment in path.split("/"):
         if segment in ("", ".", ".."):
-            raise BadPath(f"`{name}` has an empty, `.` or `..` segment")
+            raise BadPath(f"`{name}` has an empty, `.` or `..` segment: Path must not contain '../'")
         if len(segment.encode()) > SEGMENT_MAX_BYTES:
             raise BadPath(f"`{name}` has a segment of more than {SEGMENT_MAX_BYTES} bytes")
     return path

@@ -44,20 +44,27 @@ class Hub:
             for subscription in self._subscribers.get(key, ()):
                 subscription.add(change)
 
-    async def wait(self, execution_id: str, timeout_s: float) -> Change | None:
-        """Return the next change of an execution, or None when there was none in time.
+    def expect(self, execution_id: str, timeout_s: float) -> asyncio.Future[Change | None]:
+        """Listen from now on: a future of the next change, or of None when there was none in time.
 
-        Of changes announced together, as those of one batch are, it is the last.
+        Of changes announced together, as those of one batch are, it is the last. For callers that are about to cause the
+        change; cancel the future when it is no longer wanted.
         """
-        waiter = _Waiter()
-        waiting = self._waiting.setdefault(execution_id, set())
-        waiting.add(waiter)
-        try:
-            return await waiter.wait(timeout_s)
-        finally:
-            waiting.discard(waiter)
-            if not waiting and self._waiting.get(execution_id) is waiting:
-                del self._waiting[execution_id]
+        waiter = _Waiter(timeout_s)
+        self._waiting.setdefault(execution_id, set()).add(waiter)
+        waiter.future.add_done_callback(lambda _: self._forget(execution_id, waiter))
+        return waiter.future
+
+    async def wait(self, execution_id: str, timeout_s: float) -> Change | None:
+        """Return the next change of an execution, or None when there was none in time; see `expect`."""
+        return await self.expect(execution_id, timeout_s)
+
+    def _forget(self, execution_id: str, waiter: _Waiter) -> None:
+        waiter.timer.cancel()
+        waiting = self._waiting.get(execution_id, set())
+        waiting.discard(waiter)
+        if not waiting:
+            self._waiting.pop(execution_id, None)
 
     async def subscribe(self, execution_id: str | None = None) -> AsyncIterator[Change]:
         """Give the changes of one execution, or of all, until the caller stops. The oldest are dropped when it is slow."""
@@ -74,21 +81,21 @@ class Hub:
 
 
 class _Waiter:
-    def __init__(self) -> None:
-        self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, timeout_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
         self._change: Change | None = None
+        self.future: asyncio.Future[Change | None] = self._loop.create_future()
+        self.timer = self._loop.call_later(max(timeout_s, 0.0), self._give)
 
     def tell(self, change: Change) -> None:
+        # Given a moment later: what is announced in the same breath replaces it.
+        if self._change is None:
+            self._loop.call_soon(self._give)
         self._change = change
-        _wake(self._woken)
 
-    async def wait(self, timeout_s: float) -> Change | None:
-        timer = asyncio.get_running_loop().call_later(max(timeout_s, 0.0), _wake, self._woken)
-        try:
-            await self._woken
-        finally:
-            timer.cancel()
-        return self._change
+    def _give(self) -> None:
+        if not self.future.done():
+            self.future.set_result(self._change)
 
 
 class _Subscription:
@@ -105,8 +112,3 @@ class _Subscription:
             self._some.clear()
             await self._some.wait()
         return self._changes.popleft()
-
-
-def _wake(woken: asyncio.Future[None]) -> None:
-    if not woken.done():
-        woken.set_result(None)
