@@ -1,0 +1,218 @@
+"""What must hold, judged only from acknowledged starts, the ledger, and the tables.
+
+`Watch` looks at every commit and claim in the moment it happens (concurrency limits, claims of ended executions);
+`judge` looks at the end. Nothing here asks the code under test what it thinks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from levada import engine
+from levada.bus.port import COMMANDS
+from levada.model import commands as cmd
+from levada.model import events as ev
+from levada.model.execution import Execution
+from levada.model.states import State
+from levada.store import encoding
+from levada.store.port import Commit
+from simulation.ledger import Entry
+from simulation.loop import Process
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+_WAITING = frozenset({State.CREATED, State.QUEUED})
+_ENDS_ATTEMPT = (ev.TaskRunEnded, ev.TaskRunRetrying, ev.TaskRunResubmitted)
+
+
+class Watch:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._limits = {f"main/sim/{flow.id}": flow.limit for flow in world.planned if flow.limit is not None}
+        self._running: dict[str, set[str]] = {key: set() for key in self._limits}
+
+    def committed(self, commit: Commit) -> None:
+        """No flow runs more executions at once than it may."""
+        for write in commit.writes:
+            x = write.execution
+            running = self._running.get(x.flow_key)
+            if running is None:
+                continue
+            if x.state.is_terminal or x.state in _WAITING:
+                running.discard(x.id)
+            else:
+                running.add(x.id)
+        for key, running in self._running.items():
+            limit = self._limits[key]
+            assert limit is not None
+            if len(running) > limit:
+                self._world.broken(f"{len(running)} executions of {key} run at once, but its limit is {limit}: {sorted(running)}")
+
+    def claimed(self, process: Process, commands: Sequence[cmd.Command]) -> None:
+        """The queue hands out nothing of an execution that has ended, but for its after tasks."""
+        for command in commands:
+            head = encoding.head_from(self._world.tables.heads[command.execution_id])
+            if head.is_terminal and head.progress.stage != "after":
+                self._world.broken(f"{process.name} was given an attempt of {head.id}, which is {head.state}")
+
+
+def at_rest(world: World) -> bool:
+    """Whether nothing is left to do: all ended, no lease, no timer, nothing unread or unsent."""
+    tables = world.tables
+    if any(id_ not in tables.heads for id_ in world.acknowledged):
+        return False
+    if any(not encoding.head_from(head).is_terminal for head in tables.heads.values()):
+        return False
+    if tables.leases or tables.timers:
+        return False
+    return all(
+        owner.relay_off == owner.out_next and owner.done_off == len(world.bus._logs.get((COMMANDS, part), []))
+        for part, owner in tables.owners.items()
+    )
+
+
+async def judge(world: World) -> None:
+    """Record every violation."""
+    _acknowledged(world)
+    _leaks(world)
+    runs: dict[str, list[Entry]] = {}
+    for entry in world.ledger.entries:
+        runs.setdefault(entry.task_run_id, []).append(entry)
+    for id_ in sorted(world.tables.heads):
+        events = _contiguous(world, id_)
+        await _folds(world, id_, events)
+        _History(world, id_, events, runs).check()
+    _ledger(world, runs)
+
+
+def _acknowledged(world: World) -> None:
+    for id_ in world.acknowledged:
+        if id_ not in world.tables.heads:
+            world.broken(f"the start of {id_} was acknowledged, but there is no such execution")
+    for id_, text in sorted(world.tables.heads.items()):
+        head = encoding.head_from(text)
+        if not head.is_terminal:
+            world.broken(f"execution {id_} of {head.flow_id} is still {head.state}")
+
+
+def _leaks(world: World) -> None:
+    tables = world.tables
+    for key, slots in tables.slots.items():
+        for id_, slot in slots.items():
+            world.broken(f"{id_} still {'holds a slot' if slot.holds else 'waits for a slot'} of {key}")
+    for key_, lease in tables.leases.items():
+        world.broken(f"the lease of {key_} is left: {lease.state}, attempt {lease.attempt}")
+    for timer in tables.timers:
+        world.broken(f"the timer {timer} is left")
+    for dead in tables.dead:
+        world.broken(f"dead letter {dead.partition}/{dead.offset}: {dead.reason}: {dead.body[:200]!r}")
+        world.trace("oracle", "detail", dead.detail or "")
+    for part, owner in sorted(tables.owners.items()):
+        if owner.relay_off != owner.out_next:
+            world.broken(f"partition {part} has {owner.out_next - owner.relay_off} commands that were never sent")
+        end = len(world.bus._logs.get((COMMANDS, part), []))
+        if owner.done_off != end:
+            world.broken(f"partition {part} is read up to {owner.done_off} of {end}")
+
+
+def _contiguous(world: World, id_: str) -> list[ev.Event]:
+    """Return the events of an execution; they are numbered without gaps or overlaps."""
+    events: list[ev.Event] = []
+    for first, text in world.tables.events.get(id_, []):
+        if first != len(events) + 1:
+            world.broken(f"the events of {id_} go on with {first} after {len(events)}")
+        events += encoding.events_from(text)
+    if world.tables.seqs.get(id_) != len(events):
+        world.broken(f"{id_} is at event {world.tables.seqs.get(id_)}, but has {len(events)}")
+    return events
+
+
+async def _folds(world: World, id_: str, events: list[ev.Event]) -> None:
+    try:
+        folded: Execution = engine.fold(events)
+    except Exception as problem:  # noqa: BLE001  whatever it is, the log does not fold
+        world.broken(f"the events of {id_} do not fold: {type(problem).__name__}: {problem}")
+        return
+    folded.dirty.clear()
+    stored = (await world.store.load([id_]))[id_]
+    stored.dirty.clear()
+    if folded != stored:
+        world.broken(f"folding the events of {id_} does not give its stored state")
+
+
+class _History:
+    """The log of one execution against the ledger."""
+
+    def __init__(self, world: World, id_: str, events: list[ev.Event], runs: dict[str, list[Entry]]) -> None:
+        self._world = world
+        self._id = id_
+        self._events = events
+        self._runs = runs
+        self._ended: Counter[tuple[str, int]] = Counter()
+        self._terminal = False
+        self._after = False
+        self._due: dict[str, int] = {}
+        self._names: dict[str, str] = {}
+
+    def _broken(self, text: str) -> None:
+        self._world.broken(f"{self._id}: {text}")
+
+    def check(self) -> None:
+        for event in self._events:
+            self._finality(event)
+            self._waits(event)
+            if isinstance(event, _ENDS_ATTEMPT):
+                self._end(event)
+
+    def _finality(self, event: ev.Event) -> None:
+        """Nothing starts after the end, but for the after tasks and what people reopen."""
+        match event:
+            case ev.ExecutionStateChanged():
+                if self._terminal and not self._after and not event.state.is_terminal:
+                    self._broken(f"it went to {event.state} after its end")
+                self._terminal = event.state.is_terminal
+            case ev.ExecutionRewound():
+                self._terminal = self._after = False
+            case ev.StageEntered(stage="after"):
+                self._after = True
+            case ev.TaskRunCreated() | ev.TaskRunSubmitted() | ev.TaskRunStarted():
+                if self._terminal and not self._after:
+                    self._broken(f"{type(event).__name__} of {event.id} after its end")
+            case _:
+                return
+
+    def _waits(self, event: ev.Event) -> None:
+        """A retry does not begin before its time."""
+        if isinstance(event, ev.TaskRunRetrying):
+            self._due[event.id] = event.due
+        elif isinstance(event, ev.ExecutionRewound):
+            self._due.clear()
+        elif isinstance(event, ev.TaskRunSubmitted):
+            due = self._due.pop(event.id, None)
+            if due is not None and event.at < due:
+                self._broken(f"attempt {event.attempt} of {event.id} began {(due - event.at) / 1e6:.3f} s too early")
+
+    def _end(self, event: Any) -> None:
+        """One result per attempt, and it is the one that this attempt wrote down."""
+        if event.id not in self._runs:
+            return
+        key = (event.id, event.attempt)
+        self._ended[key] += 1
+        if self._ended[key] > 1:
+            self._broken(f"attempt {event.attempt} of {event.id} ended {self._ended[key]} times")
+        outputs = getattr(event, "outputs", None)
+        if not outputs:
+            return
+        wrote = [entry for entry in self._runs[event.id] if entry.attempt == event.attempt]
+        if outputs.get("attempt") != event.attempt or outputs.get("nonce") not in [entry.nonce for entry in wrote]:
+            self._broken(f"the result of attempt {event.attempt} of {event.id} is not its own: {outputs}")
+
+
+def _ledger(world: World, runs: dict[str, list[Entry]]) -> None:
+    for id_, entries in runs.items():
+        numbers = [entry.attempt for entry in entries]
+        if len(set(numbers)) != len(numbers):
+            world.broken(f"{entries[0].task_id} {id_} of {entries[0].execution_id} ran attempts {numbers}")

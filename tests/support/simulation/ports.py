@@ -1,0 +1,276 @@
+"""The ports of one simulated process: the product's memory adapters, with the seed's faults around every call.
+
+A call may fail before it happened, fail after it happened (the caller can not tell which), be slow, be cut off, or be the
+place where its process is frozen or killed. What an adapter does in one transaction stays one step; the one place where
+the real adapter commits before it sends (a claim and its `TaskStarted`) has its own faults in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from levada.bus.port import COMMANDS, Outgoing, Record
+from levada.model import commands as cmd
+from levada.model.errors import Transient
+from levada.model.jobs import Claim, Held, LogEntry, MetricEntry
+from levada.store.port import Commit, DueTimer, FlowRow, OutEntry, Ownership
+from levada_executor.flows import Flows, Key
+from simulation.faults import draw_fate
+from simulation.loop import PROCESS, Process
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+T = TypeVar("T")
+
+#: Commands whose repeats may come at any time: they carry a natural key. What people ask for may only repeat at once.
+REPEATABLE = (
+    cmd.StartExecution,
+    cmd.TaskStarted,
+    cmd.TaskFinished,
+    cmd.WorkerLost,
+    cmd.SubflowEnded,
+    cmd.TimerFired,
+    cmd.AdmitExecution,
+)
+
+
+class Line:
+    """A process's only way out. `immortal` processes (users) are not killed or frozen by their calls."""
+
+    def __init__(self, world: World, process: Process, *, immortal: bool = False) -> None:
+        self.world = world
+        self.process = process
+        self.immortal = immortal
+
+    async def call(self, op: str, act: Callable[[], Awaitable[T]]) -> T:
+        world, process = self.world, self.process
+        await self._reach(op)
+        fate = draw_fate(world.chance, world.climate)
+        kind = "" if self.immortal and not fate.kind.startswith("fail") else fate.kind
+        if kind:
+            world.trace(process.name, op, kind)
+        await asyncio.sleep(fate.before_s)
+        await self._suffer(op, kind, "before")
+        result = await act()
+        await asyncio.sleep(fate.after_s)
+        await self._suffer(op, kind, "after")
+        return result
+
+    async def _reach(self, op: str) -> None:
+        self.process.check()
+        if self.process.cut_until > self.process.loop.time():
+            await asyncio.sleep(0.1 + self.world.chance.random())
+            raise Transient(f"{self.process.name} is cut off and can not {op}")
+
+    async def _suffer(self, op: str, kind: str, when: str) -> None:
+        process = self.process
+        if kind == f"crash_{when}":
+            process.kill()
+            await asyncio.sleep(0)
+        elif kind == f"freeze_{when}":
+            self.world.freeze(process)
+            await asyncio.sleep(0)
+        await self._reach(op)
+        if kind == f"fail_{when}":
+            raise Transient(f"{op} failed {when} it happened")
+
+
+class SimBus:
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._bus = line.world.bus
+
+    @property
+    def partitions(self) -> int:
+        return self._bus.partitions
+
+    async def append(self, records: Sequence[Outgoing]) -> None:
+        await self._line.call("bus.append", lambda: self._append(records))
+
+    async def _append(self, records: Sequence[Outgoing]) -> None:
+        world = self._line.world
+        await world.append(self._line.process.name, records)
+        if world.chance.random() < world.climate.duplicate:
+            await world.append("again", records)
+        if world.chance.random() < world.climate.duplicate:
+            repeats = [record for record in records if isinstance(cmd.decode(record.body), REPEATABLE)]
+            world.later(world.chance.random() * 10, lambda: world.append("late", repeats))
+
+    async def poll(
+        self, topic: str, positions: Mapping[int, int], *, max_records: int, max_bytes: int, timeout_s: float
+    ) -> list[Record]:
+        return await self._line.call(
+            "bus.poll",
+            lambda: self._bus.poll(
+                topic, positions, max_records=max_records, max_bytes=max_bytes, timeout_s=timeout_s
+            ),
+        )
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        return await self._line.call("bus.ends", lambda: self._bus.ends(topic))
+
+    async def trim(self, topic: str, positions: Mapping[int, int]) -> None:
+        await self._line.call("bus.trim", lambda: self._bus.trim(topic, positions))
+
+    async def close(self) -> None:
+        return None
+
+
+class SimStore:
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._store = line.world.store
+
+    async def own(self, partitions: Sequence[int], owner: str) -> list[Ownership]:
+        return await self._line.call("store.own", lambda: self._store.own(partitions, owner))
+
+    async def unsent(self, partition: int, from_off: int) -> list[OutEntry]:
+        return await self._line.call("store.unsent", lambda: self._store.unsent(partition, from_off))
+
+    async def load(self, ids: Sequence[str]) -> dict[str, Any]:
+        return await self._line.call("store.load", lambda: self._store.load(ids))
+
+    async def slots(self, flow_keys: Sequence[str]) -> dict[str, int]:
+        return await self._line.call("store.slots", lambda: self._store.slots(flow_keys))
+
+    async def commit(self, batch: Commit) -> list[tuple[str, str]]:
+        return await self._line.call("store.commit", lambda: self._commit(batch))
+
+    async def _commit(self, batch: Commit) -> list[tuple[str, str]]:
+        world = self._line.world
+        try:
+            admitted = await self._store.commit(batch)
+        except Exception as problem:
+            world.trace(self._line.process.name, "commit", f"{type(problem).__name__}: {problem}")
+            raise
+        world.committed(self._line.process, batch)
+        return admitted
+
+    async def done_off(self, partition: int) -> int:
+        return await self._line.call("store.done_off", lambda: self._store.done_off(partition))
+
+    async def due_timers(self, now: int, limit: int) -> list[DueTimer]:
+        return await self._line.call("store.due_timers", lambda: self._store.due_timers(now, limit))
+
+    async def mark_fired(self, timers: Sequence[DueTimer]) -> None:
+        await self._line.call("store.mark_fired", lambda: self._store.mark_fired(timers))
+
+
+class SimFlows(Flows):
+    """The executor's flows; asked for in an order that does not depend on the hash of text, parsed once per world."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line.world.flows, line.world.registry)
+        self._line = line
+
+    async def prepare(self, wanted: set[Key]) -> None:
+        ordered: Any = sorted(wanted, key=str)
+        await self._line.call("flows.prepare", lambda: super(SimFlows, self).prepare(ordered))
+
+    def _parse(self, row: FlowRow) -> Any:
+        parsed = self._line.world.parsed
+        key = (row.id, row.revision)
+        if key not in parsed:
+            parsed[key] = super()._parse(row)
+        return parsed[key]
+
+
+class SimJobs:
+    """`claim` has faults between its commit and its `TaskStarted`; everything else is one step."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._claims = line.world.claims
+        self._rows = line.world.rows
+
+    async def claim(self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float) -> list[Claim]:
+        return await self._line.call(
+            "jobs.claim", lambda: self._claims.claim(worker, queues, limit, timeout_s=timeout_s)
+        )
+
+    async def renew(self, worker: str, held: Sequence[Held]) -> list[Held]:
+        return await self._line.call("jobs.renew", lambda: self._rows.renew(worker, held))
+
+    async def cancelled(self, worker: str, *, timeout_s: float) -> list[Held]:
+        return await self._line.call("jobs.cancelled", lambda: self._claims.cancelled(worker, timeout_s=timeout_s))
+
+    async def report(self, results: Sequence[Any]) -> None:
+        await self._line.call("jobs.report", lambda: self._rows.report(results))
+
+    async def expire(self, limit: int) -> int:
+        return await self._line.call("jobs.expire", lambda: self._rows.expire(limit))
+
+    async def close(self) -> None:
+        return None
+
+
+class ClaimCommands:
+    """What the memory jobs send with when a claim is committed already: the line of whoever claims."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def send(self, commands: Sequence[cmd.Command]) -> None:
+        process = PROCESS.get()
+        assert process is not None
+        self._world.claimed(process, commands)
+        records = [Outgoing(COMMANDS, one.execution_id, cmd.encode(one)) for one in commands]
+        await SimBus(self._world.line(process)).append(records)
+
+    async def send_within(self, connection: Any, commands: Sequence[cmd.Command]) -> Callable[[], None]:
+        raise NotImplementedError("there is no database in the simulation")
+
+
+class PlainCommands:
+    """What the memory jobs send with inside one step."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def send(self, commands: Sequence[cmd.Command]) -> None:
+        process = PROCESS.get()
+        records = [Outgoing(COMMANDS, one.execution_id, cmd.encode(one)) for one in commands]
+        await self._world.append(process.name if process is not None else "world", records)
+
+    async def send_within(self, connection: Any, commands: Sequence[cmd.Command]) -> Callable[[], None]:
+        raise NotImplementedError("there is no database in the simulation")
+
+
+class SimSink:
+    """Log lines are written, and forgotten."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    async def write_logs(self, entries: list[LogEntry]) -> None:
+        await self._line.call("logs.write", lambda: asyncio.sleep(0))
+
+    async def write_metrics(self, entries: list[MetricEntry]) -> None:
+        await self._line.call("metrics.write", lambda: asyncio.sleep(0))
+
+
+class SimClock:
+    """Virtual time as a process sees it; chance from the world's one generator."""
+
+    def __init__(self, world: World, process: Process | None = None) -> None:
+        self._world = world
+        self._process = process
+
+    def now_us(self) -> int:
+        offset = self._process.offset_us if self._process is not None else 0
+        return self._world.now_us() + offset
+
+    def monotonic(self) -> float:
+        return self._world.loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(seconds, 0.0))
+
+    def random_bytes(self, n: int) -> bytes:
+        return self._world.chance.randbytes(n)
+
+    def random(self) -> float:
+        return self._world.chance.random()

@@ -1,0 +1,404 @@
+"""One simulated installation: executor and worker processes over shared tables, users who start, kill and restart
+executions, gremlins who break things, and at the end a quiet time in which everything has to come to rest.
+
+    world = World(seed); world.run(); world.violations    # what the oracle found, empty when all is well
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import random
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any
+
+from levada import engine
+from levada.bus.memory import MemoryBus
+from levada.bus.port import Outgoing, partition_of
+from levada.engine import outputs
+from levada.files.memory import MemoryFiles
+from levada.jobs.memory import MemoryJobs
+from levada.model import commands as cmd
+from levada.model.errors import Transient
+from levada.model.states import State
+from levada.plugins import discover
+from levada.runtime.clock import new_id
+from levada.sdk.registry import Registry
+from levada.sdk.testing import MemoryKv, MemoryNamespaceFiles, MemorySecrets, ScriptedControl
+from levada.store import memory
+from levada.store.port import Commit, FlowRow
+from levada_executor.executor import Executor
+from levada_executor.main import _supervised
+from levada_executor.timers import LeaseLoop, TimerLoop
+from levada_worker.config import WorkerConfig
+from levada_worker.worker import Worker
+from simulation import gremlins, oracle, users
+from simulation.faults import CALM, draw_climate
+from simulation.ledger import Ledger, Work
+from simulation.loop import Process, VirtualLoop
+from simulation.ports import (
+    ClaimCommands,
+    Line,
+    PlainCommands,
+    SimBus,
+    SimClock,
+    SimFlows,
+    SimJobs,
+    SimSink,
+    SimStore,
+)
+from simulation.workload import NAMESPACE, draw_flows
+
+EPOCH_US = 1_750_000_000_000_000
+LEASE_S = 6.0
+KILL_DEADLINE_S = 12.0
+PARTITIONS = 3
+STORM_S = 40.0
+"""How long users and faults are at work."""
+PATIENCE_S = 900.0
+"""How long everything may take to come to rest afterwards, in virtual time."""
+
+_registry: list[Registry] = []
+
+
+def registry() -> Registry:
+    if not _registry:
+        found = discover()
+        _registry.append(Registry([*found.all(), Work], known=found.known))
+    return _registry[0]
+
+
+class Silent:
+    """The hub: nobody listens."""
+
+    def announce(self, execution_id: str, state: State, terminal: bool) -> None:
+        return None
+
+
+class Services:
+    def __init__(self, now_us: Callable[[], int]) -> None:
+        self.kv = MemoryKv(now_us)
+        self.secrets = MemorySecrets({})
+        self.namespace_files = MemoryNamespaceFiles()
+        self.control = ScriptedControl()
+
+
+class World:
+    def __init__(self, seed: int, *, keep_trace: bool = False) -> None:
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.climate = draw_climate(self.chance)
+        self.storm = self.climate
+        self.planned = draw_flows(self.chance)
+        self.loop = VirtualLoop()
+        self.ledger = self.loop.ledger = Ledger(seed)  # type: ignore[attr-defined]
+        self.registry = registry()
+        self.tables = memory.Tables()
+        self.clock = SimClock(self)
+        self.store = memory.MemoryExecutionStore(self.tables, now_us=self.now_us, index=outputs.rebuild)
+        self.flows = memory.MemoryFlowStore(self.tables)
+        self.queries = memory.MemoryExecutionQueries(self.tables)
+        self.bus = MemoryBus(partitions=PARTITIONS, monotonic=self.loop.time, sleep=asyncio.sleep)
+        self.claims = MemoryJobs(self.tables.leases, ClaimCommands(self), self.clock, lease_s=LEASE_S)
+        self.rows = MemoryJobs(self.tables.leases, PlainCommands(self), self.clock, lease_s=LEASE_S)
+        self.services = Services(self.now_us)
+        self.parsed: dict[tuple[str, int], Any] = {}
+        self.processes: list[Process] = []
+        self.executors: list[Process] = []
+        self.workers: dict[str, Process] = {}
+        self.spools: dict[str, bytes] = {}
+        #: Executions whose start was acknowledged, with what the user asked of them.
+        self.acknowledged: list[str] = []
+        self.violations: list[str] = []
+        self.quiet = False
+        self.over = False
+        self.watch = oracle.Watch(self)
+        self._stops: dict[Process, asyncio.Event] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self._digest = hashlib.sha256()
+        self._kept: list[str] | None = [] if keep_trace else None
+        self._folder: Path | None = None
+        self._lives = 0
+        self._outside = copy_context()
+
+    # -- what happened ---------------------------------------------------------------------------------------------
+    def now_us(self) -> int:
+        return EPOCH_US + int(self.loop.time() * 1_000_000)
+
+    def trace(self, who: str, what: str, detail: str = "") -> None:
+        line = f"{self.loop.time():9.4f} {who:12} {what} {detail}"
+        self._digest.update(line.encode())
+        if self._kept is not None:
+            self._kept.append(line)
+
+    @property
+    def lines(self) -> list[str]:
+        return self._kept or []
+
+    @property
+    def digest(self) -> str:
+        """A hash over everything that was observed: equal for equal seeds."""
+        return self._digest.hexdigest()
+
+    def broken(self, text: str) -> None:
+        self.trace("oracle", "VIOLATION", text)
+        self.violations.append(text)
+
+    def committed(self, process: Process, commit: Commit) -> None:
+        done = " ".join(f"{write.execution.id[-6:]}@{write.execution.seq}={write.execution.state}" for write in commit.writes)
+        self.trace(process.name, "commit", done)
+        self.watch.committed(commit)
+
+    def claimed(self, process: Process, commands: Sequence[cmd.Command]) -> None:
+        self.watch.claimed(process, commands)
+
+    async def append(self, who: str, records: Sequence[Outgoing]) -> None:
+        for record in records:
+            self.trace(who, "append", f"{partition_of(record.key, PARTITIONS)} {record.body.decode()[:200]}")
+        await self.bus.append(records)
+
+    def later(self, seconds: float, act: Callable[[], Awaitable[Any]]) -> None:
+        """Do something after a while, outside of every process."""
+
+        async def wait() -> None:
+            await asyncio.sleep(seconds)
+            await act()
+
+        self._keep(asyncio.Task(wait(), loop=self.loop, context=self._outside))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    # -- a run -----------------------------------------------------------------------------------------------------
+    def run(self) -> list[str]:
+        """Play the seed to its end; return what is wrong."""
+        self._outside = copy_context()
+        base = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+        self._folder = Path(tempfile.mkdtemp(prefix="simflow-", dir=base))
+        quiet = _Quiet()
+        self.loop.set_exception_handler(self._unhandled)
+        try:
+            self.loop.run_until_complete(self._live())
+            self.loop.run_until_complete(self._end())
+        finally:
+            quiet.over()
+            self.loop.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+        return self.violations
+
+    async def _live(self) -> None:
+        await self._save_flows()
+        self.start_executor()
+        for n in range(self.chance.randint(1, 3)):
+            self.start_worker(f"worker{n}")
+        busy = [asyncio.create_task(part) for part in (*users.parts(self), gremlins.play(self))]
+        await asyncio.sleep(STORM_S)
+        for task in busy:
+            task.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
+        await self._calm_down()
+        await self._rest()
+        await oracle.judge(self)
+
+    async def _save_flows(self) -> None:
+        for planned in self.planned:
+            row = FlowRow(namespace=NAMESPACE, id=planned.id, revision=1, source=planned.source, updated=self.now_us())
+            await self.flows.save(row)
+
+    async def _calm_down(self) -> None:
+        """Faults stop; whoever was frozen wakes; one executor and all workers stay; people resume what they paused."""
+        self.trace("world", "calm")
+        self.climate, self.quiet = CALM, True
+        for process in self.processes:
+            process.cut_until = 0.0
+            process.thaw()
+        alive = [process for process in self.executors if not process.dead]
+        for process in alive[:-1]:
+            process.kill()
+        if not alive:
+            self.start_executor()
+        for name, process in list(self.workers.items()):
+            if process.dead:
+                self.start_worker(name)
+        self._keep(asyncio.create_task(users.resume_all(self)))
+
+    async def _rest(self) -> None:
+        """Wait until nothing is left to do."""
+        deadline = self.loop.time() + PATIENCE_S
+        while self.loop.time() < deadline:
+            await asyncio.sleep(1.0)
+            if oracle.at_rest(self):
+                await asyncio.sleep(2.0)
+                if oracle.at_rest(self):
+                    return
+
+    async def _end(self) -> None:
+        self.over = True
+        for process in self.processes:
+            process.kill()
+        await asyncio.sleep(40.0)
+        me = asyncio.current_task()
+        left = [task for task in asyncio.all_tasks() if task is not me]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        problem = context.get("exception")
+        if isinstance(problem, Transient):
+            return
+        self.broken(f"unhandled: {context['message']}: {problem!r}")
+
+    # -- processes -------------------------------------------------------------------------------------------------
+    def line(self, process: Process, *, immortal: bool = False) -> Line:
+        return Line(self, process, immortal=immortal)
+
+    def _process(self, kind: str) -> Process:
+        self._lives += 1
+        process = Process(self.loop, f"{kind}.{self._lives}")
+        self.processes.append(process)
+        return process
+
+    def freeze(self, process: Process) -> None:
+        """Freeze a process for a while, sometimes far beyond its lease."""
+        if process.frozen or process.dead:
+            return
+        seconds = self.chance.choice([0.5, 3.0, LEASE_S * 1.5, LEASE_S * 3])
+        self.trace(process.name, "freeze", f"{seconds}")
+        process.freeze()
+        self.later(seconds, lambda: self._thaw(process))
+        if process in self.executors and self.chance.random() < 0.7:
+            self.later(self.chance.random() * seconds, self._replace_executor)
+
+    async def _thaw(self, process: Process) -> None:
+        self.trace(process.name, "thaw")
+        process.thaw()
+        rivals = [other for other in self.executors if not other.dead and other is not process]
+        if process in self.executors and rivals:
+            # Two executors over all partitions would fence each other for ever: the elder is stopped after a while.
+            self.later(self.chance.random() * 4, lambda: self.stop(process))
+
+    async def _replace_executor(self) -> None:
+        self.start_executor()
+
+    async def stop(self, process: Process) -> None:
+        """Ask a process to end in good order."""
+        self.trace(process.name, "stop")
+        if process in self._stops:
+            self._stops[process].set()
+
+    def start_executor(self) -> Process:
+        process = self._process("executor")
+        self.executors.append(process)
+        self.trace(process.name, "start")
+        process.on_death.append(lambda: self._executor_died(process))
+        stop = self._stops[process] = asyncio.Event()
+        process.spawn(self._executor(process, stop))
+        return process
+
+    async def _executor(self, process: Process, stop: asyncio.Event) -> None:
+        line, clock = self.line(process), SimClock(self, process)
+        store, bus = SimStore(line), SimBus(line)
+        timers = TimerLoop(store, bus, clock)
+        executor = Executor(
+            store=store,
+            bus=bus,
+            flows=SimFlows(line),
+            hub=Silent(),
+            clock=clock,
+            environment=engine.Environment(kill_deadline_us=int(KILL_DEADLINE_S * 1_000_000), turn_budget=3),
+            owner=process.name,
+            wake_workers=self.claims.notify,
+            wake_timers=timers.wake,
+        )
+        leases = LeaseLoop(SimJobs(line), clock, LEASE_S / 3)
+        parts = [asyncio.create_task(_supervised(part, stop)) for part in (executor.run, timers.run, leases.run)]
+        await self._watched(process, parts)
+
+    async def _watched(self, process: Process, parts: list[asyncio.Task[Any]]) -> None:
+        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_EXCEPTION)
+        for part in done:
+            problem = None if part.cancelled() else part.exception()
+            if problem is not None and not process.dead:
+                self.broken(f"{process.name} broke: {type(problem).__name__}: {problem}")
+        self.trace(process.name, "over")
+        process.kill()
+
+    def _executor_died(self, process: Process) -> None:
+        self.trace(process.name, "died")
+        if any(not other.dead and not other.frozen for other in self.executors):
+            return
+        self.later(0.1 + self.chance.random() * 3, self._executor_wanted)
+
+    async def _executor_wanted(self) -> None:
+        if not self.over and not any(not other.dead and not other.frozen for other in self.executors):
+            self.start_executor()
+
+    def start_worker(self, name: str) -> Process:
+        process = self._process(name)
+        self.workers[name] = process
+        self.trace(process.name, "start")
+        stop = self._stops[process] = asyncio.Event()
+        process.spawn(self._worker(process, name, stop))
+        return process
+
+    async def _worker(self, process: Process, name: str, stop: asyncio.Event) -> None:
+        assert self._folder is not None
+        data_dir = self._folder / process.name
+        spool = data_dir / f"results-{name}.jsonl"
+        data_dir.mkdir()
+        spool.write_bytes(self.spools.pop(name, b""))
+        process.on_death.append(lambda: self._worker_died(process, name, spool))
+        config = WorkerConfig(
+            name=name,
+            data_dir=data_dir,
+            temp_dir=data_dir / "tmp",
+            slots=3,
+            lease_s=LEASE_S,
+            poll_s=2.0,
+            grace_s=2.0,
+            kill_grace_s=1.0,
+        )
+        line = self.line(process)
+        worker = Worker(
+            SimJobs(line),
+            lambda tenant: self.services,  # type: ignore[arg-type,return-value]
+            MemoryFiles(),
+            self.registry,
+            SimClock(self, process),
+            config,
+            SimSink(line),
+        )
+        await self._watched(process, [asyncio.create_task(worker.run(stop))])
+
+    def _worker_died(self, process: Process, name: str, spool: Path) -> None:
+        """What was synced to its disk is there when it starts again."""
+        self.spools[name] = spool.read_bytes()
+        self.trace(process.name, "died", f"{len(self.spools[name])} bytes spooled")
+        self.later(0.5 + self.chance.random() * 9, lambda: self._worker_wanted(name, process))
+
+    async def _worker_wanted(self, name: str, before: Process) -> None:
+        if not self.over and self.workers[name] is before:
+            self.start_worker(name)
+
+    # -- starts ----------------------------------------------------------------------------------------------------
+    def new_id(self) -> str:
+        return new_id(self.clock)
+
+
+class _Quiet:
+    """The product's log is not wanted while a world is simulated: it would be most of the work."""
+
+    def __init__(self) -> None:
+        self._before = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+
+    def over(self) -> None:
+        logging.disable(self._before)
+
