@@ -47,6 +47,7 @@ class PostgresBus:
         idle_poll_s: float = 0.5,
         ring: Callable[[], None] | None = None,
         alone: bool = False,
+        failpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`ring` tells other processes that something was appended. `alone`: no other process appends, ever."""
         self._database = database
@@ -55,6 +56,7 @@ class PostgresBus:
         self._idle_poll_s = idle_poll_s
         self._ring = ring
         self._alone = alone
+        self._failpoint = failpoint
         self._waiting: list[_Call] = []
         self._flusher: asyncio.Task[None] | None = None
         self._known: set[str] = set()
@@ -101,7 +103,9 @@ class PostgresBus:
         records = [record for wanted, _ in batch for record in wanted]
         try:
             await self._know(records)
+            self._failpoint("bus.before_append")
             written = await self._write(self._database.fetch, records)
+            self._failpoint("bus.after_append")
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the callers that wait
             return error
         except BaseException:

@@ -47,6 +47,7 @@ class PostgresJobs:
         random_bytes: Callable[[int], bytes],
         lease_s: float = 30.0,
         idle_poll_s: float = 0.5,
+        failpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._commands = commands
@@ -54,6 +55,7 @@ class PostgresJobs:
         self._random_bytes = random_bytes
         self._lease_us = int(lease_s * 1_000_000)
         self._idle_poll_s = idle_poll_s
+        self._failpoint = failpoint
         self._version = 0
         self._wakers: set[asyncio.Future[None]] = set()
         self._told: dict[str, set[str]] = {}
@@ -73,7 +75,9 @@ class PostgresJobs:
             return []
         claims = [Claim(job=jobs.decode(job), token=token, lease_until=until) for job, token in rows]
         claims.sort(key=lambda claim: -claim.job.priority)
+        self._failpoint("jobs.claimed")
         await self._commands.send([_started(claim, worker, now) for claim in claims])
+        self._failpoint("jobs.announced")
         return claims
 
     async def renew(self, worker: str, held: Sequence[Held]) -> list[Held]:

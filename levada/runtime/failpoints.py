@@ -3,7 +3,7 @@
     LEVADA_FAILPOINTS=executor.after_commit=exit,store.before_commit=delay:0.5
 
 A failpoint is a call that does nothing unless the environment variable names it when the process starts. Actions: `exit`
-(die at once, as if killed), `hang` (stop the event loop for ever), `raise` (a Defect), `delay:SECONDS` (blocks the loop).
+(die at once, as if killed), `hang` (stop the event loop for ever), `raise` (a Defect), `lose` (a Transient, as if the answer was lost), `delay:SECONDS` (blocks the loop).
 An action may carry a probability or a count: `exit@0.01` one time in a hundred, `exit#5` the fifth time only.
 """
 
@@ -15,11 +15,11 @@ import re
 import time
 from dataclasses import dataclass, field
 
-from levada.model.errors import Defect, UserError
+from levada.model.errors import Defect, Transient, UserError
 
 VARIABLE = "LEVADA_FAILPOINTS"
 KILLED = 137
-_SPEC = re.compile(r"([a-z_.]+)=(exit|hang|raise|delay)(?::([0-9.]+))?(?:@([0-9.]+))?(?:#([0-9]+))?")
+_SPEC = re.compile(r"([a-z_.]+)=(exit|hang|raise|lose|delay)(?::([0-9.]+))?(?:@([0-9.]+))?(?:#([0-9]+))?")
 
 
 @dataclass(slots=True)
@@ -45,6 +45,8 @@ class _Failpoint:
                 time.sleep(1e9)
             case "delay":
                 time.sleep(self.argument)
+            case "lose":
+                raise Transient(f"failpoint {self.name}: the answer is lost")
             case _:
                 raise Defect(f"failpoint {self.name}")
 
@@ -55,7 +57,9 @@ def parse(text: str) -> dict[str, _Failpoint]:
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         spec = _SPEC.fullmatch(part)
         if spec is None:
-            raise UserError(f"{VARIABLE}: `{part}` is not name=exit|hang|raise|delay[:seconds][@probability][#count]")
+            raise UserError(
+                f"{VARIABLE}: `{part}` is not name=exit|hang|raise|lose|delay[:seconds][@probability][#count]"
+            )
         name, action, argument, probability, only = spec.groups()
         found[name] = _Failpoint(name, action, float(argument or 0), float(probability or 1), int(only or 0))
     return found

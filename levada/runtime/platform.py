@@ -28,6 +28,7 @@ from levada.runtime.commands import BusCommands
 from levada.runtime.config import Config, Loaded
 from levada.runtime.control import Stores
 from levada.runtime.doorbell import Doorbell
+from levada.runtime.failpoints import failpoint
 from levada.runtime.hub import Hub
 from levada.runtime.services import LocalServices
 from levada.store import memory, migrate
@@ -121,6 +122,7 @@ class Platform:
             idle_poll_s=config.bus.poll_interval,
             ring=self._ringer(BUS_CHANNEL),
             alone=alone,
+            failpoint=failpoint,
         )
         self.bus, self.commands = bus, BusCommands(bus, bus)
         jobs = PostgresJobs(
@@ -130,9 +132,12 @@ class Platform:
             random_bytes=clock.random_bytes,
             lease_s=config.worker.lease,
             idle_poll_s=config.bus.poll_interval,
+            failpoint=failpoint,
         )
         self.jobs, self.leases, self._notify = jobs, jobs, jobs.notify
-        self.executions = pg.PostgresExecutionStore(hot, now_us=clock.now_us, index=outputs.rebuild)
+        self.executions = pg.PostgresExecutionStore(
+            hot, now_us=clock.now_us, index=outputs.rebuild, failpoint=failpoint
+        )
         self.flows = pg.PostgresFlowStore(database)
         self.queries = pg.PostgresExecutionQueries(database)
         self.logs, self.metrics = pg.PostgresLogStore(database), pg.PostgresMetricStore(database)

@@ -33,9 +33,15 @@ class PostgresExecutionStore:
     """`ExecutionStore`. `index` builds what an execution keeps in memory only (engine.outputs.rebuild)."""
 
     def __init__(
-        self, database: Database, *, now_us: Callable[[], int], index: Callable[[Execution], None] = lambda _: None
+        self,
+        database: Database,
+        *,
+        now_us: Callable[[], int],
+        index: Callable[[Execution], None] = lambda _: None,
+        failpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._database = database
+        self._failpoint = failpoint
         self._now_us = now_us
         self._index = index
 
@@ -81,6 +87,12 @@ class PostgresExecutionStore:
 
     async def commit(self, batch: Commit) -> list[tuple[str, str]]:
         rows = columns.of_commit(batch, self._now_us())
+        self._failpoint("store.before_commit")
+        admitted = await self._commit(batch, rows)
+        self._failpoint("store.after_commit")
+        return admitted
+
+    async def _commit(self, batch: Commit, rows: columns.Rows) -> list[tuple[str, str]]:
         if not batch.slots:
             await self._write(self._database.fetch, batch, rows)
             return []
@@ -89,6 +101,7 @@ class PostgresExecutionStore:
             out_next = await self._write(connection.fetch, batch, rows)
             admitted = await SlotBook(connection).apply(batch.slots)
             await self._write_out(connection, batch, out, admitted, out_next)
+            self._failpoint("store.in_commit")
         return admitted
 
     async def _write(self, fetch: Callable[..., Any], batch: Commit, rows: columns.Rows) -> dict[int, int]:
