@@ -12,6 +12,8 @@ from levada_worker.mask import Masker
 
 #: Beyond the limit one line in so many is kept, so that the end of a long log still shows signs of life.
 SAMPLE = 1000
+#: What a line costs beside its text, so that millions of empty lines reach the limit too.
+LINE_COST_BYTES = 64
 #: A line that was cut while it was read has its marker beyond the limit already.
 MARKER_BYTES = 64
 
@@ -65,7 +67,7 @@ class AttemptLog:
             level, rank = level.upper() if level.upper() in LEVELS else "INFO", LEVELS.get(level.upper(), 2)
         if rank < self._minimum:
             return
-        self._bytes += len(message)
+        self._bytes += len(message) + LINE_COST_BYTES
         if self._bytes > self._limit_bytes:
             self._over += 1
             if self._over == 1:

@@ -6,7 +6,7 @@ import pytest
 
 from levada.model.errors import Transient
 from levada.model.jobs import LogEntry, MetricEntry
-from levada_worker.attempt_log import AttemptLog
+from levada_worker.attempt_log import LINE_COST_BYTES, AttemptLog
 from levada_worker.logs import CROWDED_LINES, FULL_LINES, Identity, LogBuffer
 from levada_worker.mask import Masker
 
@@ -119,7 +119,7 @@ async def test_lines_beyond_all_bounds_are_counted() -> None:
 
 async def test_beyond_its_limit_an_attempt_is_sampled() -> None:
     sink = Sink()
-    log = log_of(sink, limit_bytes=1000)
+    log = log_of(sink, limit_bytes=100 * (10 + LINE_COST_BYTES))
     for _ in range(5000):
         log.write("INFO", "x" * 10)
     log.close()
