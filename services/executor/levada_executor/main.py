@@ -11,6 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from levada import engine, plugins
+from levada.flowfile.cache import FlowCache
 from levada.model.errors import Transient
 from levada.runtime import logs, sealing
 from levada.runtime.clock import SystemClock
@@ -49,7 +50,7 @@ def compose(platform: Platform) -> tuple[Executor, TimerLoop, LeaseLoop]:
     executor = Executor(
         store=platform.executions,
         bus=platform.bus,
-        flows=Flows(platform.flows, plugins.discover()),
+        flows=Flows(FlowCache(platform.flows, plugins.discover(), latest_s=0.0)),
         hub=platform.hub,
         clock=platform.clock,
         environment=environment(platform),
