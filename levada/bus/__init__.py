@@ -1,0 +1,1 @@
+"""The bus: partitioned, ordered logs. `port.py` is the contract, the other modules its adapters."""

@@ -1,0 +1,1 @@
+"""Internal storage. `port.py` is the contract, the other modules its adapters."""

@@ -1,0 +1,1 @@
+"""The work queue. `port.py` is the contract, the other modules its adapters."""

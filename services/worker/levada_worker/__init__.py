@@ -1,1 +1,1 @@
-
+"""The worker: claims attempts and runs them in bounded slots, without database credentials. Read `worker.py` first."""
