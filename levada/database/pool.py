@@ -11,6 +11,7 @@ A pool survives restarts of the server: dead connections are replaced when they 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -18,6 +19,8 @@ from typing import Any, Self
 import asyncpg
 
 from levada.database.errors import translated
+
+log = logging.getLogger(__name__)
 
 #: An asyncpg connection; the library carries no types.
 Connection = Any
@@ -102,14 +105,22 @@ class Database:
         try:
             yield lent
         except Exception as error:
-            if lent.is_in_transaction():
+            if _lives(lent) and lent.is_in_transaction():
                 lent.terminate()
             raise translated(error) from error
         except BaseException:
-            lent.terminate()
+            if _lives(lent):
+                lent.terminate()
             raise
         finally:
+            await self._take_back(lent)
+
+    async def _take_back(self, lent: Connection) -> None:
+        """Release a connection. When it died on the way, what was done with it is done; the pool replaces it."""
+        try:
             await self._pool.release(lent)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            log.debug("a connection was lost while it was given back: %s", error)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -119,7 +130,7 @@ class Database:
             try:
                 yield lent
             except Exception:
-                if not lent.is_closed():
+                if _lives(lent):
                     await lent.execute("ROLLBACK")
                 raise
             await lent.execute("COMMIT")
@@ -155,6 +166,14 @@ class Database:
             await asyncio.wait_for(pool.close(), CLOSE_TIMEOUT_S)
         except TimeoutError:
             pool.terminate()
+
+
+def _lives(lent: Connection) -> bool:
+    """Whether a lent connection is there. The pool takes back by itself those whose server died; asking them raises."""
+    try:
+        return not lent.is_closed()
+    except asyncpg.InterfaceError:
+        return False
 
 
 def touched(status: str) -> int:
