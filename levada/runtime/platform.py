@@ -6,6 +6,7 @@ and nowhere else: a database of our own or somebody's, the bus in it, files in a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +23,7 @@ from levada.files.port import Files
 from levada.jobs.memory import MemoryJobs
 from levada.jobs.port import Jobs, LeaseKeeper
 from levada.jobs.postgres import PostgresJobs
-from levada.model.errors import UserError
+from levada.model.errors import Transient, UserError
 from levada.runtime.clock import Clock
 from levada.runtime.commands import BusCommands
 from levada.runtime.config import Config, Loaded
@@ -36,8 +37,12 @@ from levada.store import postgres as pg
 from levada.store.embedded import EmbeddedPostgres
 from levada.store.port import ExecutionQueries, ExecutionStore, FlowStore, KvStore, LogStore, MetricStore
 
+log = logging.getLogger(__name__)
+
 BUS_CHANNEL = "levada_bus"
 JOBS_CHANNEL = "levada_jobs"
+PURGED_AT_ONCE = 1000
+DAY_US = 86_400_000_000
 
 
 class WorkQueue(Jobs, LeaseKeeper, Protocol):
@@ -186,13 +191,19 @@ class Platform:
         )
 
     async def keep_house(self) -> None:
-        """What has to be done about once an hour: partitions of the tables by time, expired keys."""
-        while await self.kv.purge_expired(self.clock.now_us(), 1000):
+        """What has to be done about once an hour: expired keys, old timers, partitions of the tables by time."""
+        now = self.clock.now_us()
+        while await self.kv.purge_expired(now, PURGED_AT_ONCE):
             pass
-        if self.database is not None:
-            partitions = pg.Partitions(self.database, now_us=self.clock.now_us)
+        if self.database is None:
+            return
+        await pg.drop_timers_of_ended(self.database, before=now - DAY_US)
+        partitions = pg.Partitions(self.database, now_us=self.clock.now_us)
+        try:
             await partitions.make()
             await partitions.drop(self._retention())
+        except Transient as error:
+            log.warning("partitions are left as they are until the next hour: %s", error)
 
     def _retention(self) -> dict[str, float | None]:
         """Days to keep each table by time; None is for ever."""

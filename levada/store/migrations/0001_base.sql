@@ -32,7 +32,7 @@ CREATE TABLE execution (
     deleted       bool   NOT NULL DEFAULT false,
     seq           int    NOT NULL,
     head          text   NOT NULL
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX execution_created ON execution (tenant, created DESC);
 CREATE INDEX execution_flow ON execution (tenant, namespace, flow_id, created DESC);
 CREATE INDEX execution_parent ON execution (parent_id) WHERE parent_id IS NOT NULL;
@@ -67,7 +67,7 @@ CREATE TABLE task_run (
     token        text,
     lease_until  bigint,
     PRIMARY KEY (execution_id, id)
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
 CREATE INDEX task_run_queue ON task_run (queue, priority DESC, submitted) WHERE lease = 'submitted';
 -- Not by lease_until: a renewal then touches no index, and what is claimed at one time is little enough to scan.
 CREATE INDEX task_run_lease ON task_run (worker) WHERE lease IN ('claimed', 'cancel');
@@ -80,7 +80,7 @@ CREATE TABLE timer (
     task_run_id  text,
     fired        bool   NOT NULL DEFAULT false,
     PRIMARY KEY (execution_id, seq, kind)
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX timer_due ON timer (due) WHERE NOT fired;
 
 -- Who holds or waits for a concurrency slot: a set of executions, never a counter.
@@ -106,7 +106,7 @@ CREATE TABLE bus_owner (
     out_next  bigint NOT NULL DEFAULT 0,
     relay_off bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (topic, part)
-) WITH (fillfactor = 40);
+) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 CREATE TABLE out_log (
     part int    NOT NULL,
@@ -124,7 +124,7 @@ CREATE TABLE bus_head (
     next_off bigint NOT NULL DEFAULT 0,
     trimmed  bigint NOT NULL DEFAULT 0,  -- records before it may go
     PRIMARY KEY (topic, part)
-) WITH (fillfactor = 40);
+) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 CREATE TABLE bus_log (
     topic text   NOT NULL,

@@ -1,6 +1,6 @@
 """The stores in Postgres. One module per protocol of `store/port.py`; statements in `sql/`, named like what runs them."""
 
-from levada.store.postgres.executions import PostgresExecutionStore
+from levada.store.postgres.executions import PostgresExecutionStore, drop_timers_of_ended
 from levada.store.postgres.flows import PostgresFlowStore
 from levada.store.postgres.kv import PostgresKvStore
 from levada.store.postgres.logs import PostgresLogStore, PostgresMetricStore
@@ -15,4 +15,5 @@ __all__ = [
     "PostgresKvStore",
     "PostgresLogStore",
     "PostgresMetricStore",
+    "drop_timers_of_ended",
 ]

@@ -158,3 +158,8 @@ def _owners(batch: Commit) -> list[list[Any]]:
         [batch.relayed.get(part) for part in parts],
         [out_next.get(part) for part in parts],
     ]
+
+
+async def drop_timers_of_ended(database: Database, *, before: int) -> int:
+    """Forget timers of executions that ended before then: nothing will ever ask for them."""
+    return await database.execute(SQL["drop_timers_of_ended"], before)

@@ -59,16 +59,17 @@ class Partitions:
 
     async def drop(self, keep_days: Mapping[str, float | None]) -> list[str]:
         """Drop partitions that ended more than so many days ago; None keeps a table for ever. Return their names."""
-        dropped = []
-        for table, days in keep_days.items():
-            if days is None:
-                continue
+        before = {table: await self._present(table) for table, days in keep_days.items() if days is not None}
+        for table, names in before.items():
+            days = keep_days[table]
+            assert days is not None
             oldest = int((self._now_us() - days * DAY_US) // DAY_US)
-            for name in sorted(await self._present(table)):
+            for name in sorted(names):
                 day = _day_of(table, name)
                 if day is not None and day < oldest:
                     await self._try(_drop, table, [day])
-                    dropped.append(name)
+        after = {table: await self._present(table) for table in before}
+        dropped = sorted(name for table, names in before.items() for name in names - after[table])
         if dropped:
             log.info("dropped %d partitions past their retention: %s", len(dropped), ", ".join(dropped))
         return dropped

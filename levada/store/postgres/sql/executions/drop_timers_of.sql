@@ -1,1 +1,0 @@
-DELETE FROM timer WHERE execution_id = ANY ($1::text[])
