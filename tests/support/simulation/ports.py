@@ -15,7 +15,7 @@ from levada.bus.port import COMMANDS, Outgoing, Record
 from levada.model import commands as cmd
 from levada.model.errors import Transient
 from levada.model.jobs import Claim, Held, LogEntry, MetricEntry
-from levada.store.port import Commit, DueTimer, FlowRow, OutEntry, Ownership
+from levada.store.port import Commit, DueTimer, OutEntry, Ownership
 from levada_executor.flows import Flows, Key
 from simulation.faults import draw_fate
 from simulation.loop import PROCESS, Process
@@ -163,19 +163,12 @@ class SimFlows(Flows):
     """The executor's flows; asked for in an order that does not depend on the hash of text, parsed once per world."""
 
     def __init__(self, line: Line) -> None:
-        super().__init__(line.world.flows, line.world.registry)
+        super().__init__(line.world.flow_cache)
         self._line = line
 
     async def prepare(self, wanted: set[Key]) -> None:
         ordered: Any = sorted(wanted, key=str)
         await self._line.call("flows.prepare", lambda: super(SimFlows, self).prepare(ordered))
-
-    def _parse(self, row: FlowRow) -> Any:
-        parsed = self._line.world.parsed
-        key = (row.id, row.revision)
-        if key not in parsed:
-            parsed[key] = super()._parse(row)
-        return parsed[key]
 
 
 class SimJobs:

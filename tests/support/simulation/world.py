@@ -22,6 +22,7 @@ from levada.bus.memory import MemoryBus
 from levada.bus.port import Outgoing, partition_of
 from levada.engine import outputs
 from levada.files.memory import MemoryFiles
+from levada.flowfile.cache import FlowCache
 from levada.jobs.memory import MemoryJobs
 from levada.model import commands as cmd
 from levada.model.errors import Transient
@@ -107,7 +108,7 @@ class World:
         self.claims = MemoryJobs(self.tables.leases, ClaimCommands(self), self.clock, lease_s=LEASE_S)
         self.rows = MemoryJobs(self.tables.leases, PlainCommands(self), self.clock, lease_s=LEASE_S)
         self.services = Services(self.now_us)
-        self.parsed: dict[tuple[str, int], Any] = {}
+        self.flow_cache = FlowCache(self.flows, self.registry, latest_s=0.0)
         self.processes: list[Process] = []
         self.executors: list[Process] = []
         self.workers: dict[str, Process] = {}
@@ -299,7 +300,7 @@ class World:
         self.trace(process.name, "start")
         process.on_death.append(lambda: self._executor_died(process))
         stop = self._stops[process] = asyncio.Event()
-        process.spawn(self._executor(process, stop))
+        process.spawn(self._lives_on(process, self._executor(process, stop)))
         return process
 
     async def _executor(self, process: Process, stop: asyncio.Event) -> None:
@@ -319,13 +320,14 @@ class World:
         )
         leases = LeaseLoop(SimJobs(line), clock, LEASE_S / 3)
         parts = [asyncio.create_task(_supervised(part, stop)) for part in (executor.run, timers.run, leases.run)]
-        await self._watched(process, parts)
+        await asyncio.gather(*parts)
 
-    async def _watched(self, process: Process, parts: list[asyncio.Task[Any]]) -> None:
-        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_EXCEPTION)
-        for part in done:
-            problem = None if part.cancelled() else part.exception()
-            if problem is not None and not process.dead:
+    async def _lives_on(self, process: Process, main: Awaitable[None]) -> None:
+        """Run a process to its end, which must not be an error."""
+        try:
+            await main
+        except Exception as problem:  # noqa: BLE001  whatever ends a process is a finding
+            if not process.dead:
                 self.broken(f"{process.name} broke: {type(problem).__name__}: {problem}")
         self.trace(process.name, "over")
         process.kill()
@@ -345,7 +347,7 @@ class World:
         self.workers[name] = process
         self.trace(process.name, "start")
         stop = self._stops[process] = asyncio.Event()
-        process.spawn(self._worker(process, name, stop))
+        process.spawn(self._lives_on(process, self._worker(process, name, stop)))
         return process
 
     async def _worker(self, process: Process, name: str, stop: asyncio.Event) -> None:
@@ -375,7 +377,7 @@ class World:
             config,
             SimSink(line),
         )
-        await self._watched(process, [asyncio.create_task(worker.run(stop))])
+        await worker.run(stop)
 
     def _worker_died(self, process: Process, name: str, spool: Path) -> None:
         """What was synced to its disk is there when it starts again."""
