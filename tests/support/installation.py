@@ -206,9 +206,9 @@ class Installation:
         return str(answer.json()["id"])
 
     def execution(self, id_: str) -> dict[str, Any] | None:
-        """Return an execution as the API shows it; None while it is not there."""
+        """Return an execution as the API shows it; None while it is not there or cannot be read."""
         answer = self.api("GET", f"/executions/{id_}")
-        if answer.status == 404:
+        if answer.status in (404, 503):
             return None
         assert answer.status == 200, answer.text
         found: dict[str, Any] = answer.json()
