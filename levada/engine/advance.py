@@ -9,7 +9,7 @@ first.
 from levada.engine import root, tasks
 from levada.engine.flowables import FLOWABLES, Child
 from levada.engine.flowables.flowable import in_sequence
-from levada.engine.plan import Node
+from levada.engine.plan import Kind, Node
 from levada.engine.turn import Turn
 from levada.expr import ExpressionError
 from levada.model.errors import UserError
@@ -40,6 +40,8 @@ def _visit(turn: Turn, container: str | None, ended_id: str | None) -> None:
     assert progress is not None
     if run is not None and (run.state.is_terminal or run.state is State.PAUSED):
         return
+    if run is not None and turn.plan.nodes[run.task_id].kind is not Kind.CONTAINER:
+        return  # a worker orders these children
     if run is None and x.is_terminal and progress.stage != "after":
         return
     ended = x.task_runs.get(ended_id) if ended_id is not None else None

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from levada.engine import outputs
+from levada.engine import counting, outputs
 from levada.model import events as ev
 from levada.model import ids
 from levada.model.errors import Defect
 from levada.model.execution import Attempt, Execution, Progress, TaskRun
-from levada.model.states import EXECUTION_TRANSITIONS, TASK_RUN_TRANSITIONS, State, worse
+from levada.model.states import EXECUTION_TRANSITIONS, TASK_RUN_TRANSITIONS, State
 
 
 def fold(events: list[ev.Event]) -> Execution:
@@ -71,7 +71,7 @@ def _created(event: ev.ExecutionCreated) -> Execution:
         execution.dirty.add(run.id)
         execution.runs += 1
     if event.task_runs:
-        recount(execution)
+        counting.recount(execution)
         outputs.rebuild(execution)
     return execution
 
@@ -121,7 +121,7 @@ def _deleted(x: Execution, e: ev.ExecutionDeleted) -> None:
 
 
 def _stage_entered(x: Execution, e: ev.StageEntered) -> None:
-    progress = x.progress if e.task_run_id is None else _progress(x, e.task_run_id)
+    progress = x.progress if e.task_run_id is None else counting.progress_of(x, e.task_run_id)
     progress.stage = e.stage
     progress.next = 0
     progress.running = 0
@@ -150,7 +150,7 @@ def _task_run_created(x: Execution, e: ev.TaskRunCreated) -> None:
     x.task_runs[e.id] = run
     x.runs += 1
     _touch(x, run)
-    _count_created(x, run)
+    counting.created(x, run)
 
 
 def _submitted(x: Execution, e: ev.TaskRunSubmitted) -> None:
@@ -233,7 +233,7 @@ def _ended(x: Execution, e: ev.TaskRunEnded) -> None:
         run.outputs = {**run.outputs, **e.outputs} if run.outputs and run.progress is not None else e.outputs
     outputs.place(x, run)
     _touch(x, run)
-    _count_ended(x, run)
+    counting.ended(x, run)
 
 
 def _run_outputs_set(x: Execution, e: ev.TaskRunOutputsSet) -> None:
@@ -316,45 +316,8 @@ def _rewound(x: Execution, e: ev.ExecutionRewound) -> None:
         x.flow_revision = e.flow_revision
     if e.restart:
         x.restarts += 1
-    recount(x)
+    counting.recount(x)
     outputs.rebuild(x)
-
-
-def recount(x: Execution) -> None:
-    """Make the progress of every container that is open (and of the execution) again from its task runs."""
-    x.progress = Progress()
-    for run in x.task_runs.values():
-        if run.progress is not None and not run.state.is_terminal:
-            run.progress = Progress(done={} if run.progress.done is not None else None)
-            x.dirty.add(run.id)
-    for run in x.task_runs.values():
-        if run.dynamic or (run.parent_id is not None and x.task_runs[run.parent_id].state.is_terminal):
-            continue
-        _count_created(x, run)
-        if run.state.is_terminal:
-            _count_ended(x, run)
-
-
-def _count_created(x: Execution, run: TaskRun) -> None:
-    if run.parent_id is None:
-        progress, loop = x.progress, False
-    else:
-        parent = x.task_runs[run.parent_id]
-        progress, loop = _progress(x, run.parent_id), parent.items is not None
-    progress.running += 1
-    position = run.iteration if loop and run.iteration is not None and progress.stage == "main" else run.index
-    progress.next = max(progress.next, position + 1)
-    if progress.done is not None and progress.stage == "main":
-        progress.done[run.task_id] = State.RUNNING
-
-
-def _count_ended(x: Execution, run: TaskRun) -> None:
-    progress = x.container(run)
-    progress.running -= 1
-    progress.ended += 1
-    progress.worst[progress.stage] = worse(progress.worst.get(progress.stage), run.state)
-    if progress.done is not None and progress.stage == "main":
-        progress.done[run.task_id] = run.state
 
 
 def _run(x: Execution, id_: str) -> TaskRun:
@@ -362,13 +325,6 @@ def _run(x: Execution, id_: str) -> TaskRun:
     if run is None:
         raise Defect(f"execution {x.id} has no task run {id_}")
     return run
-
-
-def _progress(x: Execution, id_: str) -> Progress:
-    progress = _run(x, id_).progress
-    if progress is None:
-        raise Defect(f"task run {id_} of {x.id} has no children")
-    return progress
 
 
 def _touch(x: Execution, run: TaskRun) -> None:

@@ -31,7 +31,7 @@ class Names:
 
 @st.composite
 def leaves(draw: st.DrawFn, names: Names) -> Task:
-    kind = draw(st.sampled_from(["log", "job", "job", "fail", "sleep"]))
+    kind = draw(st.sampled_from(["log", "job", "job", "fail", "sleep", "wd"]))
     more: dict[str, object] = {}
     if draw(st.integers(0, 5)) == 0:
         more["retry"] = Retry(
@@ -49,6 +49,9 @@ def leaves(draw: st.DrawFn, names: Names) -> Task:
             return task(id_, "core.log.Log", message="m", **more)
         case "fail":
             return task(id_, "core.execution.Fail", condition=draw(st.sampled_from(["true", "false"])), **more)
+        case "wd":
+            inside = task(f"{id_}-inside", "scripts.shell.Commands")
+            return task(id_, "core.flow.WorkingDirectory", tasks=[inside], **more)
         case "sleep":
             return task(id_, "core.flow.Sleep", duration="PT5S", **more)
         case _:
