@@ -28,7 +28,6 @@ SQL = Statements(Path(__file__).parent / "sql")
 
 FLUSH_RECORDS = 1000
 FLUSH_BYTES = 4 * 1024 * 1024
-BUSY_POLL_S = 0.02
 #: A reader that lives on the tail still looks into the database this often, for what others append.
 FOREIGN_CHECK_S = 0.02
 
@@ -44,15 +43,20 @@ class PostgresBus:
         *,
         now_us: Callable[[], int],
         partitions: int = 8,
+        busy_poll_s: float = 0.02,
         idle_poll_s: float = 0.5,
         ring: Callable[[], None] | None = None,
         alone: bool = False,
         failpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`ring` tells other processes that something was appended. `alone`: no other process appends, ever."""
+        """`ring` tells other processes that something was appended. `alone`: no other process appends, ever.
+
+        A waiting reader asks the database after `busy_poll_s`, then seldomer, down to every `idle_poll_s`.
+        """
         self._database = database
         self._now_us = now_us
         self._partitions = partitions
+        self._busy_poll_s = busy_poll_s
         self._idle_poll_s = idle_poll_s
         self._ring = ring
         self._alone = alone
@@ -187,12 +191,12 @@ class PostgresBus:
     ) -> list[Record]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        pause_s = BUSY_POLL_S
+        pause_s = self._busy_poll_s
         arrival = self._arrival(topic)
         while positions:
             arrival.clear()
             records, complete = self._tail.read(topic, positions, max_records)
-            if not (records and complete) or self._foreign_due(topic, loop.time()):
+            if not complete or self._foreign_due(topic, loop.time(), bool(records)):
                 records = await self._read(topic, positions, max_records)
             if records:
                 return _within(records, max_records, max_bytes)
@@ -204,8 +208,12 @@ class PostgresBus:
         await asyncio.sleep(timeout_s)
         return []
 
-    def _foreign_due(self, topic: str, now: float) -> bool:
-        return not self._alone and now - self._tail.read_at.get(topic, 0.0) > FOREIGN_CHECK_S
+    def _foreign_due(self, topic: str, now: float, busy: bool) -> bool:
+        """Whether it is time to ask the database for what others appended."""
+        since_s = now - self._tail.read_at.get(topic, 0.0)
+        if self._alone:
+            return since_s > self._idle_poll_s
+        return not busy or since_s > FOREIGN_CHECK_S
 
     async def _read(self, topic: str, positions: Mapping[int, int], max_records: int) -> list[Record]:
         """Read from the database, giving every partition its share."""

@@ -11,7 +11,7 @@ that fails in between, nobody has the attempt and nobody may try again (the comm
 runs out, and the executor, which knows of no start, submits it again. The lease of an attempt that ended is cleared by the
 executor's commit of its result, in the row version it writes anyway.
 
-Waiting is woken by `notify` (the executor in this process, or a doorbell) and falls back to polling.
+Waiting is woken by `notify` and `notify_withdrawn` (a commit in this process, or a doorbell) and falls back to polling.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from levada.model.jobs import Claim, Held
 SQL = Statements(Path(__file__).parent / "sql")
 
 TOKEN_BYTES = 16
-BUSY_POLL_S = 0.02
 
 T = TypeVar("T")
 
@@ -46,25 +45,28 @@ class PostgresJobs:
         now_us: Callable[[], int],
         random_bytes: Callable[[int], bytes],
         lease_s: float = 30.0,
+        busy_poll_s: float = 0.02,
         idle_poll_s: float = 0.5,
         failpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """Waiting looks again after `busy_poll_s`, then seldomer, down to every `idle_poll_s`."""
         self._database = database
         self._commands = commands
         self._now_us = now_us
         self._random_bytes = random_bytes
         self._lease_us = int(lease_s * 1_000_000)
+        self._busy_poll_s = busy_poll_s
         self._idle_poll_s = idle_poll_s
         self._failpoint = failpoint
-        self._version = 0
-        self._wakers: set[asyncio.Future[None]] = set()
+        self._submitted = Signal()
+        self._withdrawn = Signal()
         self._told: dict[str, set[str]] = {}
         self._closed = False
 
     async def claim(self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float) -> list[Claim]:
         if limit <= 0 or not queues:
             return []
-        return await self._until_some(lambda: self._claim(worker, queues, limit), timeout_s)
+        return await self._until_some(self._submitted, lambda: self._claim(worker, queues, limit), timeout_s)
 
     async def _claim(self, worker: str, queues: Sequence[str], limit: int) -> list[Claim]:
         now = self._now_us()
@@ -95,7 +97,7 @@ class PostgresJobs:
         return [one for one in held if one.token not in renewed]
 
     async def cancelled(self, worker: str, *, timeout_s: float) -> list[Held]:
-        return await self._until_some(lambda: self._cancelled(worker), timeout_s)
+        return await self._until_some(self._withdrawn, lambda: self._cancelled(worker), timeout_s)
 
     async def _cancelled(self, worker: str) -> list[Held]:
         """Return each only once; whoever misses it hears of it again when it renews."""
@@ -136,48 +138,63 @@ class PostgresJobs:
         return len(lost)
 
     def notify(self) -> None:
-        """Attempts were submitted or withdrawn: look now."""
-        self._version += 1
-        for waker in self._wakers:
-            if not waker.done():
-                waker.set_result(None)
-        self._wakers.clear()
+        """Attempts were submitted: look now."""
+        self._submitted.give()
+
+    def notify_withdrawn(self) -> None:
+        """Attempts were withdrawn: look now for those that run here."""
+        self._withdrawn.give()
 
     async def close(self) -> None:
         self._closed = True
         self.notify()
+        self.notify_withdrawn()
 
-    async def _until_some(self, look: Callable[[], Awaitable[list[T]]], timeout_s: float) -> list[T]:
+    async def _until_some(self, signal: Signal, look: Callable[[], Awaitable[list[T]]], timeout_s: float) -> list[T]:
         """Look until there is something, `timeout_s` is over or the queue is closed."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        pause_s = BUSY_POLL_S
+        pause_s = self._busy_poll_s
         while True:
-            version = self._version
+            seen = signal.given
             found = await look()
             remaining = deadline - loop.time()
             if found or remaining <= 0 or self._closed:
                 return found
-            if version == self._version:
-                await self._wait(min(pause_s, remaining))
-            pause_s = BUSY_POLL_S if version != self._version else min(pause_s * 2, self._idle_poll_s)
+            await signal.after(seen, min(pause_s, remaining))
+            pause_s = min(pause_s * 2, self._idle_poll_s)
 
-    async def _wait(self, seconds: float) -> None:
-        """Wait for `notify`, at most `seconds`."""
+
+class Signal:
+    """Wakes whoever waits; a signal given while somebody was looking is not lost on them."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def give(self) -> None:
+        self.given += 1
+        for waiter in self._waiting:
+            _wake(waiter)
+
+    async def after(self, seen: int, seconds: float) -> None:
+        """Return when a signal was given after the `seen`-th, or after `seconds`."""
+        if self.given != seen:
+            return
         loop = asyncio.get_running_loop()
-        waker: asyncio.Future[None] = loop.create_future()
-        self._wakers.add(waker)
-        timer = loop.call_later(seconds, _wake, waker)
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._waiting.add(waiter)
+        timer = loop.call_later(seconds, _wake, waiter)
         try:
-            await waker
+            await waiter
         finally:
             timer.cancel()
-            self._wakers.discard(waker)
+            self._waiting.discard(waiter)
 
 
-def _wake(waker: asyncio.Future[None]) -> None:
-    if not waker.done():
-        waker.set_result(None)
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _started(claim: Claim, worker: str, now: int) -> TaskStarted:

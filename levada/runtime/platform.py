@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from levada.bus.memory import MemoryBus
@@ -41,15 +40,10 @@ log = logging.getLogger(__name__)
 
 BUS_CHANNEL = "levada_bus"
 JOBS_CHANNEL = "levada_jobs"
+CANCEL_CHANNEL = "levada_cancel"
+BUSY_POLL_S = 0.02
 PURGED_AT_ONCE = 1000
 DAY_US = 86_400_000_000
-
-
-class WorkQueue(Jobs, LeaseKeeper, Protocol):
-    """The jobs adapter of a process of the control plane."""
-
-    def notify(self) -> None:
-        """Attempts were submitted or withdrawn: look now."""
 
 
 class Platform:
@@ -120,11 +114,15 @@ class Platform:
         alone = self._embedded is not None
         if config.bus.doorbell and not alone:
             self._doorbell = Doorbell(hot)
+        idle_s = config.bus.poll_interval
+        # Who is told of everything needs to look by itself only in case a message was lost.
+        busy_s = idle_s if alone or self._doorbell is not None else min(BUSY_POLL_S, idle_s)
         bus = PostgresBus(
             hot,
             now_us=clock.now_us,
             partitions=config.bus.partitions,
-            idle_poll_s=config.bus.poll_interval,
+            busy_poll_s=busy_s,
+            idle_poll_s=idle_s,
             ring=self._ringer(BUS_CHANNEL),
             alone=alone,
             failpoint=failpoint,
@@ -136,12 +134,17 @@ class Platform:
             now_us=clock.now_us,
             random_bytes=clock.random_bytes,
             lease_s=config.worker.lease,
-            idle_poll_s=config.bus.poll_interval,
+            busy_poll_s=busy_s,
+            idle_poll_s=idle_s,
             failpoint=failpoint,
         )
-        self.jobs, self.leases, self._notify = jobs, jobs, jobs.notify
+        self.jobs, self.leases, self._notify = jobs, jobs, self._ringer(JOBS_CHANNEL, jobs.notify)
         self.executions = pg.PostgresExecutionStore(
-            hot, now_us=clock.now_us, index=outputs.rebuild, failpoint=failpoint
+            hot,
+            now_us=clock.now_us,
+            index=outputs.rebuild,
+            on_withdrawn=self._ringer(CANCEL_CHANNEL, jobs.notify_withdrawn),
+            failpoint=failpoint,
         )
         self.flows = pg.PostgresFlowStore(database)
         self.queries = pg.PostgresExecutionQueries(database)
@@ -150,6 +153,7 @@ class Platform:
         if self._doorbell is not None:
             self._doorbell.on(BUS_CHANNEL, bus.wake)
             self._doorbell.on(JOBS_CHANNEL, jobs.notify)
+            self._doorbell.on(CANCEL_CHANNEL, jobs.notify_withdrawn)
             self._doorbell.start()
 
     @classmethod
@@ -170,10 +174,8 @@ class Platform:
         return platform
 
     def notify_jobs(self) -> None:
-        """Attempts were submitted or withdrawn by a commit: workers look now, here and in other processes."""
+        """Attempts were submitted by a commit: workers look now, here and in other processes."""
         self._notify()
-        if self._doorbell is not None:
-            self._doorbell.ring(JOBS_CHANNEL)
 
     def services(self, tenant: str = "main") -> LocalServices:
         """What tasks may use of the control plane, answered in this process."""
@@ -232,9 +234,17 @@ class Platform:
         if self._embedded is not None:
             await self._embedded.stop()
 
-    def _ringer(self, channel: str) -> Callable[[], None] | None:
+    def _ringer(self, channel: str, here: Callable[[], None] = lambda: None) -> Callable[[], None]:
+        """Return what tells this process and, where there may be others, those too."""
         doorbell = self._doorbell
-        return None if doorbell is None else lambda: doorbell.ring(channel)
+        if doorbell is None:
+            return here
+
+        def ring() -> None:
+            here()
+            doorbell.ring(channel)
+
+        return ring
 
 
 async def _migrate(database: Database) -> None:

@@ -121,7 +121,9 @@ async def postgres_world(dsn: str, *, doorbell: bool, clock: MovableClock | None
         clock=clock,
         bus=bus,
         jobs=jobs,
-        executions=pg.PostgresExecutionStore(database, now_us=clock.now_us, index=index),
+        executions=pg.PostgresExecutionStore(
+            database, now_us=clock.now_us, index=index, on_withdrawn=jobs.notify_withdrawn
+        ),
         flows=pg.PostgresFlowStore(database),
         queries=pg.PostgresExecutionQueries(database),
         logs=pg.PostgresLogStore(database),

@@ -38,9 +38,12 @@ class PostgresExecutionStore:
         *,
         now_us: Callable[[], int],
         index: Callable[[Execution], None] = lambda _: None,
+        on_withdrawn: Callable[[], None] = lambda: None,
         failpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`on_withdrawn` is called after a commit that asked workers to stop attempts."""
         self._database = database
+        self._on_withdrawn = on_withdrawn
         self._failpoint = failpoint
         self._now_us = now_us
         self._index = index
@@ -88,8 +91,11 @@ class PostgresExecutionStore:
     async def commit(self, batch: Commit) -> list[tuple[str, str]]:
         rows = columns.of_commit(batch, self._now_us())
         self._failpoint("store.before_commit")
+        withdrawn = "withdraw_task_runs" in rows
         admitted = await self._commit(batch, rows)
         self._failpoint("store.after_commit")
+        if withdrawn:
+            self._on_withdrawn()
         return admitted
 
     async def _commit(self, batch: Commit, rows: columns.Rows) -> list[tuple[str, str]]:
