@@ -54,17 +54,28 @@ tasks:
     type: core.flow.Sleep
     duration: PT0.2S
 """
+LIMITED = """
+id: limited
+namespace: chaos
+concurrency:
+  limit: 3
+  behavior: QUEUE
+tasks:
+  - id: nap
+    type: core.flow.Sleep
+    duration: PT0.05S
+"""
+FLOWS = ("mixed", "limited", *["quick"] * 8)
 
 
 class Pressure:
-    """As a context: `clients` threads start `chaos.quick` and, one time in `mixed`, `chaos.mixed`."""
+    """As a context: `clients` threads start the flows above."""
 
-    def __init__(self, installation: Installation, *, clients: int = 3, mixed: int = 6, seed: int = 1) -> None:
+    def __init__(self, installation: Installation, *, clients: int = 3, seed: int = 1) -> None:
         self.acknowledged: list[str] = []
         self.refused: list[str] = []
         """Answers that were neither 200 nor 503: there must be none."""
         self._installation = installation
-        self._mixed = mixed
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, args=(random.Random(seed * 1000 + number),))
@@ -74,6 +85,7 @@ class Pressure:
     @staticmethod
     def deploy(installation: Installation, ledger: Path) -> None:
         installation.deploy(QUICK)
+        installation.deploy(LIMITED)
         installation.deploy(MIXED.replace("LEDGER", shell(ledger)))
 
     def __enter__(self) -> Self:
@@ -89,9 +101,8 @@ class Pressure:
     def _work(self, chance: random.Random) -> None:
         client = Client(self._installation.port, timeout_s=10.0)
         while not self._stop.wait(PAUSE_S * chance.random()):
-            flow = "mixed" if chance.randrange(self._mixed) == 0 else "quick"
             try:
-                answer = client.request("POST", f"/api/v1/main/executions/chaos/{flow}")
+                answer = client.request("POST", f"/api/v1/main/executions/chaos/{chance.choice(FLOWS)}")
             except (OSError, http.client.HTTPException):
                 time.sleep(PAUSE_S)  # nobody is there: not acknowledged
                 continue
