@@ -283,9 +283,13 @@ def _children_reported(x: Execution, e: ev.ChildrenReported) -> None:
 def _iteration_restarted(x: Execution, e: ev.IterationRestarted) -> None:
     run = _run(x, e.id)
     for id_ in e.removed:
+        outputs.remove(x, x.task_runs[id_])
+    for id_ in e.removed:
         x.task_runs.pop(id_)
         x.dirty.add(id_)
-    run.iteration = e.iteration
+    run.passes = e.iteration
+    if run.value is None:  # not itself an iteration of a loop around it
+        run.iteration = e.iteration
     run.progress = Progress()
     run.due = None
     x.dirty.add(run.id)

@@ -5,7 +5,7 @@ Every refusal is a `Refused` with the words and status that Kestra's API answers
 
 from typing import Any
 
-from levada.engine import concurrency, inputs, kill, rewind, root, start, tasks, timers
+from levada.engine import concurrency, inputs, kill, rewind, root, tasks, timers
 from levada.engine.context import iso
 from levada.engine.turn import Refused, Turn
 from levada.model.commands import (
@@ -96,7 +96,7 @@ def admitted(turn: Turn) -> None:
             concurrency.release(turn)
         return
     concurrency.granted(turn)
-    start.go(turn)
+    rewind.resume(turn)
 
 
 def ask_unqueue(turn: Turn, command: UnqueueExecution) -> None:
@@ -105,7 +105,7 @@ def ask_unqueue(turn: Turn, command: UnqueueExecution) -> None:
         raise Refused("Illegal argument: Only QUEUED execution can be unqueued", 422)
     if command.state is State.RUNNING:
         concurrency.take(turn, forced=True)
-        start.go(turn)
+        rewind.resume(turn)
     elif command.state in (State.CANCELLED, State.FAILED):
         root.end(turn, command.state)
     else:
@@ -119,7 +119,7 @@ def ask_force_run(turn: Turn) -> None:
         raise Refused("Illegal argument: Only non terminated executions can be forced run.", 422)
     if x.state in (State.CREATED, State.QUEUED):
         concurrency.take(turn, forced=True)
-        start.go(turn)
+        rewind.resume(turn)
         return
     if x.state is State.PAUSED:
         ask_resume(turn, ResumeExecution(execution_id=x.id))

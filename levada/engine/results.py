@@ -17,7 +17,13 @@ from levada.model.commands import (
     TaskStarted,
     WorkerLost,
 )
-from levada.model.events import ChildrenReported, ConditionsEvaluated, TaskRunResubmitted, TaskRunStarted
+from levada.model.events import (
+    ChildrenReported,
+    ConditionsEvaluated,
+    TaskRunOutputsSet,
+    TaskRunResubmitted,
+    TaskRunStarted,
+)
 from levada.model.execution import TaskRun
 from levada.model.states import State
 
@@ -80,7 +86,13 @@ def lost(turn: Turn, command: WorkerLost) -> None:
 
 
 def subflow_started(turn: Turn, command: SubflowStarted) -> None:
-    """Nothing to record: the id of the child is known since it was asked for."""
+    """The child is tried again as a new execution: wait for that one. Repeats come too late for `previous`."""
+    run = turn.execution.task_runs.get(command.task_run_id)
+    if run is None or run.state is not State.RUNNING or run.child_execution is None:
+        return
+    if command.iteration is None and run.child_execution == command.previous:
+        child = command.child_id
+        turn.emit(TaskRunOutputsSet(at=turn.now, id=run.id, outputs={"executionId": child}, child_execution=child))
 
 
 def subflow_ended(turn: Turn, command: SubflowEnded) -> None:

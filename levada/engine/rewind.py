@@ -104,6 +104,7 @@ def proceed(turn: Turn) -> None:
 
 
 def resume(turn: Turn) -> None:
+    """RUNNING (again): begin what is RESTARTED, look at everything that is open. For a fresh execution: its first tasks."""
     turn.emit(ExecutionStateChanged(at=turn.now, state=State.RUNNING))
     turn.forget_variables()
     root.announce(turn)

@@ -6,7 +6,7 @@ from levada import expr
 from levada.engine import concurrency, inputs, retry
 from levada.engine.turn import Turn
 from levada.model import ids
-from levada.model.commands import StartExecution, SubflowEnded
+from levada.model.commands import StartExecution, SubflowEnded, SubflowStarted
 from levada.model.effects import AnnounceChange
 from levada.model.errors import UserError
 from levada.model.events import ExecutionEnding, ExecutionOutputsSet, ExecutionStateChanged, StageEntered
@@ -106,9 +106,21 @@ def _start_again(turn: Turn) -> None:
     due = retry.next_execution_due(policy, x, turn.now) if policy is not None else None
     if due is None:
         return
+    following = ids.derive(x.id, "retry", x.attempt_number)
+    if x.parent is not None and x.parent.wait:
+        turn.send(
+            SubflowStarted(
+                execution_id=x.parent.execution_id,
+                task_run_id=x.parent.task_run_id,
+                attempt=x.parent.attempt,
+                child_id=following,
+                iteration=x.parent.iteration,
+                previous=x.id,
+            )
+        )
     turn.send(
         StartExecution(
-            execution_id=ids.derive(x.id, "retry", x.attempt_number),
+            execution_id=following,
             tenant=x.tenant,
             namespace=x.namespace,
             flow_id=x.flow_id,

@@ -54,7 +54,7 @@ def start(turn: Turn, child: Child, parent: TaskRun | None, branch: str) -> None
 def _pass_of(parent: TaskRun | None, node: Node) -> int | None:
     """Children of a LoopUntil carry the number of their pass."""
     if parent is not None and node.parent is not None and node.parent.task.type == "core.flow.LoopUntil":
-        return parent.iteration or 0
+        return parent.passes
     return None
 
 

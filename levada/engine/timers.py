@@ -83,5 +83,5 @@ def _next_pass(turn: Turn, run: TaskRun) -> None:
     for child in turn.execution.task_runs.values():
         if child.parent_id == run.id or child.parent_id in removed:
             removed.add(child.id)
-    turn.emit(IterationRestarted(at=turn.now, id=run.id, iteration=(run.iteration or 0) + 1, removed=sorted(removed)))
+    turn.emit(IterationRestarted(at=turn.now, id=run.id, iteration=run.passes + 1, removed=sorted(removed)))
     turn.visit(run.id)

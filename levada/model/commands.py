@@ -124,9 +124,12 @@ class SubflowEnded(_Command, frozen=True, kw_only=True, tag="subflow_ended"):
 
 
 class SubflowStarted(_Command, frozen=True, kw_only=True, tag="subflow_started"):
+    """The child `previous` ended RETRIED; `child_id` follows it and is to be waited for instead."""
+
     task_run_id: str
     attempt: int
     child_id: str
+    previous: str | None = None
     iteration: int | None = None
 
 

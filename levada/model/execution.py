@@ -58,6 +58,8 @@ class TaskRun(msgspec.Struct, omit_defaults=True, kw_only=True):
     index: int = 0
     value: str | None = None
     iteration: int | None = None
+    #: LoopUntil only: the number of its present pass, from 0. Its `iteration` may be its place in a loop around it.
+    passes: int = 0
     attempts: list[Attempt] = []
     attempt: int = 0
     token: str | None = None

@@ -1,0 +1,141 @@
+"""Moments that are rare in life and frequent in the simulation (tests/simulation), each once as a plain test."""
+
+from __future__ import annotations
+
+import copy
+
+from driver import Done, Driver, flow, task
+
+from levada.engine import outputs
+from levada.model import commands as cmd
+from levada.model.flow import Concurrency, Retry, RetryBehavior
+from levada.model.jobs import Job
+from levada.model.states import State
+
+
+def work(id: str, **more: object) -> object:
+    return task(id, "scripts.shell.Commands", **more)
+
+
+def test_a_task_that_ends_well_in_the_moment_of_its_kill_has_ended_well() -> None:
+    d = Driver(flow(work("a"), work("b")))
+    d.hold_jobs = True
+    x = d.start()
+    job = d.waiting_jobs.popleft()
+    key = {"execution_id": x.id, "task_run_id": job.task_run_id, "attempt": 1, "token": "t"}
+    d.send(cmd.TaskStarted(**key, worker="w", at=d.now))
+    d.send(cmd.KillExecution(execution_id=x.id), timers=False)
+    assert d.states(x) == {"a": "KILLING"}
+    d.send(cmd.TaskFinished(**key, state=State.SUCCESS, at=d.now), timers=False)
+    assert (d.executions[x.id].state, d.states(x)) == (State.KILLED, {"a": "SUCCESS"})
+    d.check_law()
+
+
+def test_a_restart_that_had_to_queue_goes_on_when_it_is_admitted() -> None:
+    verdicts = iter([State.FAILED, State.SUCCESS, State.SUCCESS])
+    d = Driver(flow(work("a"), concurrency=Concurrency(limit=1)), work=lambda job: Done(state=next(verdicts)))
+    failed = d.start()
+    d.hold_jobs = True
+    other = d.start()
+    d.send(cmd.RestartExecution(execution_id=failed.id))
+    assert d.executions[failed.id].state is State.QUEUED
+    d.hold_jobs = False
+    d.play()
+    assert d.executions[other.id].state is State.SUCCESS
+    assert (d.executions[failed.id].state, d.states(failed)) == (State.SUCCESS, {"a": "SUCCESS"})
+
+
+def test_a_forced_restart_begins_its_tasks() -> None:
+    verdicts = iter([State.FAILED, State.SUCCESS, State.SUCCESS])
+    d = Driver(flow(work("a"), concurrency=Concurrency(limit=1)), work=lambda job: Done(state=next(verdicts)))
+    failed = d.start()
+    d.hold_jobs = True
+    d.start()
+    d.send(cmd.RestartExecution(execution_id=failed.id))
+    d.send(cmd.ForceRunExecution(execution_id=failed.id))
+    d.hold_jobs = False
+    d.play()
+    assert d.executions[failed.id].state is State.SUCCESS
+
+
+def test_an_execution_paused_by_hand_can_end_retried() -> None:
+    again = Retry(type="constant", interval=1, max_attempts=2, behavior=RetryBehavior.CREATE_NEW_EXECUTION)
+    d = Driver(flow(work("a"), retry=again), work=lambda job: Done(state=State.FAILED))
+    d.hold_jobs = True
+    x = d.start()
+    d.send(cmd.PauseExecution(execution_id=x.id))
+    d.hold_jobs = False
+    d.play()
+    assert [one.state for one in d.executions.values()] == [State.RETRIED, State.FAILED]
+
+
+def test_a_parent_waits_for_the_execution_that_follows_a_retried_child() -> None:
+    again = Retry(type="constant", interval=1, max_attempts=3, behavior=RetryBehavior.CREATE_NEW_EXECUTION)
+    verdicts = iter([State.FAILED, State.FAILED, State.SUCCESS])
+    child = flow(work("a"), id="child", retry=again)
+    parent = flow(task("sub", "core.flow.Subflow", namespace="n", flowId="child", wait=True), id="parent")
+    d = Driver(parent, child, work=lambda job: Done(state=next(verdicts)))
+    x = d.start("parent")
+    assert x.state is State.SUCCESS
+    (run,) = d.runs(x)
+    last = [one for one in d.executions.values() if one.flow_id == "child"][-1]
+    assert run.child_execution == last.id
+    assert run.outputs is not None
+    assert run.outputs["executionId"] == last.id
+    d.check_law()
+
+
+def test_an_old_word_of_a_retried_child_does_not_take_the_parent_back() -> None:
+    again = Retry(type="constant", interval=1, max_attempts=3, behavior=RetryBehavior.CREATE_NEW_EXECUTION)
+    child = flow(work("a"), id="child", retry=again)
+    parent = flow(task("sub", "core.flow.Subflow", namespace="n", flowId="child", wait=True), id="parent")
+    words: list[cmd.SubflowStarted] = []
+
+    def fail(job: Job) -> Done:
+        d.queue.extend(words)
+        return Done(state=State.FAILED)
+
+    d = Driver(parent, child, work=fail)
+    original = d._decide
+
+    def heard(command: cmd.Command) -> None:
+        if isinstance(command, cmd.SubflowStarted):
+            words.append(command)
+        original(command)
+
+    d._decide = heard  # type: ignore[method-assign]
+    assert d.start("parent").state is State.FAILED
+    assert len({word.child_id for word in words}) == 2
+
+
+def test_passes_of_a_loop_do_not_move_it_in_the_loop_around_it() -> None:
+    until = task(
+        "until",
+        "core.flow.LoopUntil",
+        condition="false",
+        checkFrequency={"interval": "PT1S", "maxIterations": 3},
+        tasks=[task("say", "core.debug.Return", format="{{ parent.taskrun.value }} {{ taskrun.iteration }}")],
+    )
+    d = Driver(flow(task("each", "core.flow.ForEach", values=["x", "y"], concurrencyLimit=2, tasks=[until])))
+    x = d.start()
+    assert x.state is State.SUCCESS
+    assert [run.iteration for run in d.runs(x) if run.task_id == "until"] == [0, 1]
+    said = [(run.outputs or {})["value"] for run in d.runs(x) if run.task_id == "say"]
+    assert said == ["x 2", "y 2"]
+    d.check_law()
+
+
+def test_outputs_of_an_earlier_pass_are_gone_whether_or_not_the_execution_was_loaded_again() -> None:
+    verdicts = iter([State.SUCCESS, State.SUCCESS, State.SUCCESS, State.FAILED])
+    until = task(
+        "until",
+        "core.flow.LoopUntil",
+        condition="false",
+        checkFrequency={"interval": "PT1S", "maxIterations": 2},
+        tasks=[work("a"), work("b")],
+    )
+    d = Driver(flow(until), work=lambda job: Done(state=next(verdicts), outputs={"ran": job.attempt}))
+    x = d.start()
+    loaded = copy.deepcopy(x)
+    outputs.rebuild(loaded)
+    assert x.tree == loaded.tree
