@@ -6,7 +6,7 @@ The same copy serves a restart on another revision of the flow: there everything
 import msgspec
 
 from levada.engine import rewind
-from levada.engine.plan import Plan
+from levada.engine.plan import Kind, Plan
 from levada.model import ids
 from levada.model.commands import StartExecution
 from levada.model.errors import UserError
@@ -37,7 +37,8 @@ def copy_onto(event: ExecutionCreated, source: Execution, command: StartExecutio
             raise UserError(f"execution {source.id} has no task run {command.replay_from}")
         kept = _before(source, target, plan)
         states = {run.id: State.RUNNING for run in source.ancestors(target)}
-        states[target.id] = State.RESTARTED if target.progress is None else State.RUNNING
+        node = plan.nodes.get(target.task_id)
+        states[target.id] = State.RUNNING if node is not None and node.kind is Kind.CONTAINER else State.RESTARTED
     runs = _renamed(kept, states, command.execution_id, event.at)
     return msgspec.structs.replace(created, task_runs=runs, history=[*source.history, (State.RESTARTED, event.at)])
 

@@ -296,3 +296,19 @@ def test_a_working_directory_is_one_job_and_shows_its_children() -> None:
     assert x.state is State.SUCCESS, d.messages()
     assert d.messages()[-1] == "1"
     d.check_law()
+
+
+def test_a_loop_until_inside_a_for_each_keeps_its_lane() -> None:
+    until = task(
+        "u",
+        "core.flow.LoopUntil",
+        condition="false",
+        checkFrequency={"interval": "PT1S", "maxIterations": 3},
+        tasks=[log("l", "{{ taskrun.iteration }}")],
+    )
+    each = task("e", "core.flow.ForEach", values=["x", "y"], tasks=[until, log("after", "{{ taskrun.value }}")])
+    d = Driver(flow(each))
+    x = d.start()
+    assert x.state is State.SUCCESS, d.messages()
+    assert d.messages() == ["0", "1", "2", "x", "0", "1", "2", "y"]
+    d.check_law()
