@@ -199,6 +199,8 @@ class _History:
         """One result per attempt, and it is the one that this attempt wrote down."""
         if event.id not in self._runs:
             return
+        if isinstance(event, ev.TaskRunEnded) and event.state is State.KILLED and not event.outputs:
+            return  # the end of the task run, which may have waited for its next attempt
         key = (event.id, event.attempt)
         self._ended[key] += 1
         if self._ended[key] > 1:
