@@ -65,7 +65,15 @@ class Task(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=T
 
 
 class InlineTask(Task):
-    """A task that the executor itself evaluates (engine/inline.py); the class only declares its properties."""
+    """A task that the executor itself evaluates (engine/inline.py); the class declares its properties.
+
+    Its `run` serves where only a worker can: inside a WorkingDirectory, and with `logToFile`. Types that change the
+    execution have none.
+    """
+
+    async def run(self, ctx: RunContext) -> Any:
+        """Raises UserError unless the type can do its work on a worker."""
+        raise UserError(f"{self.TYPE} changes the execution; it cannot run inside a WorkingDirectory")
 
 
 class FlowableTask(Task):

@@ -18,8 +18,7 @@ from levada.model.jobs import JobTask
 from levada.model.states import State
 from levada.sdk.properties import convert, render_property
 from levada.sdk.registry import Registry, canonical
-from levada.sdk.task import InlineTask, Outcome, Task, TaskFailed
-from levada_worker import inline
+from levada.sdk.task import Outcome, Task, TaskFailed
 from levada_worker.attempt_log import AttemptLog, explain
 from levada_worker.context import WorkerContext
 
@@ -88,11 +87,7 @@ async def prepare(task: JobTask, ctx: WorkerContext, registry: Registry) -> Prep
 
 async def perform(prepared: Prepared, ctx: WorkerContext, output_bytes: int) -> Result:
     """Run the prepared task. Raises whatever it raises."""
-    if issubclass(prepared.cls, InlineTask):
-        type_ = canonical(prepared.cls.TYPE)
-        returned: Any = await inline.run(type_, prepared.properties, prepared.task.properties, ctx)
-    else:
-        returned = await convert(prepared.cls, prepared.properties).run(ctx)
+    returned: Any = await convert(prepared.cls, prepared.properties).run(ctx)
     state = State.SUCCESS
     if isinstance(returned, Outcome):
         state, returned = OUTCOMES[returned.state], returned.outputs
