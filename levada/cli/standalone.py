@@ -24,7 +24,7 @@ from levada.cli.client import Client, Server
 from levada.cli.connection import forget_address, reachable, record_address
 from levada.cli.failures import CannotStart
 from levada.cli.live_folder import LiveFolder
-from levada.model.errors import UserError
+from levada.model.errors import LevadaError
 from levada.runtime import logs
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import Config, Loaded, is_loopback
