@@ -70,7 +70,7 @@ async def embedded(loaded: Loaded, *, signals: bool = False) -> AsyncIterator[Ru
     clock = SystemClock()
     try:
         platform = await Platform.open(dataclasses.replace(loaded, config=config), clock)
-    except UserError as error:
+    except LevadaError as error:
         raise CannotStart(str(error)) from error
     told = (lambda _: screen.note("stopping")) if signals else None
     lifecycle = Lifecycle(clock, config.server.shutdown_grace, on_stopping=told)
