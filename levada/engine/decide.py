@@ -48,7 +48,10 @@ def decide(
     if isinstance(command, cmd.StartExecution):
         return _start(execution, flow, command, now, env, source)
     if execution is None or execution.deleted:
-        raise Refused(f"Unable to find execution {command.execution_id}", 404)
+        reason = f"Unable to find execution {command.execution_id}"
+        if isinstance(command, cmd.RestartExecution):
+            return Decision(None, [], list(start.refuse(command, reason)))
+        raise Refused(reason, 404)
     turn = Turn(execution, plan_of(flow) if flow is not None else _EMPTY, now, env)
     if flow is None and not isinstance(command, _WITHOUT_FLOW):
         command = cmd.FaultExecution(
@@ -153,7 +156,7 @@ assert _HANDLERS.keys() == set(cmd.Command.__args__), "every command needs its h
 
 #: What runs after the wish is recorded, and not in a preview.
 _FOLLOW_UPS: dict[type, tuple[Callable[[Turn], None], ...]] = {
-    cmd.RestartExecution: (rewind.proceed,),
+    cmd.RestartExecution: (rewind.proceed_restarted,),
     cmd.ChangeTaskRunState: (_after_change,),
 }
 _WITHOUT_FLOW = (cmd.SetLabels, cmd.DeleteExecution, cmd.ChangeExecutionState, cmd.FaultExecution)

@@ -18,6 +18,10 @@ _AFTERMATH = frozenset({"errors", "finally", "after"})
 def restart(turn: Turn, command: RestartExecution) -> None:
     """Record what starts again; `proceed` then runs it."""
     x = turn.execution
+    if command.parent is not None and not _can_restart(x):
+        if x.is_terminal:
+            root.tell_parent(turn)  # else it hears when this ends
+        return
     if x.state in (State.PAUSED, State.KILLING):
         raise Refused(f"Illegal argument: an execution that is {x.state} can not be restarted", 422)
     if not x.is_terminal:
@@ -35,9 +39,17 @@ def restart(turn: Turn, command: RestartExecution) -> None:
     turn.forget_variables()
 
 
+def _can_restart(x: Execution) -> bool:
+    return x.is_terminal and (x.state in FAILURES if not x.task_runs else _failed(x) != [])
+
+
+def _failed(x: Execution) -> list[TaskRun]:
+    return [run for run in x.task_runs.values() if run.state in FAILURES and not run.dynamic]
+
+
 def reopened(x: Execution) -> tuple[set[str], dict[str, State]]:
     """Return what a restart drops, and the states of what runs again. Raises Refused when nothing failed."""
-    failed = [run for run in x.task_runs.values() if run.state in FAILURES and not run.dynamic]
+    failed = _failed(x)
     if not failed and (x.task_runs or x.state not in FAILURES):
         raise Refused("Illegal argument: No task found to restart execution from!", 422)
     removed = _aftermath(x)
@@ -89,6 +101,11 @@ def change_task_run(turn: Turn, command: ChangeTaskRunState) -> None:
     states = [(ancestor.id, State.RUNNING) for ancestor in reversed(ancestors)]
     turn.emit(ExecutionRewound(at=turn.now, removed=sorted(removed), states=[*states, (run.id, command.state)]))
     turn.forget_variables()
+
+
+def proceed_restarted(turn: Turn) -> None:
+    if turn.execution.state is State.RESTARTED:
+        proceed(turn)
 
 
 def proceed(turn: Turn) -> None:

@@ -39,7 +39,7 @@ def end(turn: Turn, state: State, error: str | None = None) -> None:
     if state is State.RETRIED:
         _start_again(turn)
     concurrency.release(turn)
-    _tell_parent(turn)
+    tell_parent(turn)
     turn.effect(AnnounceChange(state=state, terminal=True))
     if turn.plan.stages["after"] and x.kind != "TEST":
         turn.emit(StageEntered(at=turn.now, stage="after"))
@@ -153,7 +153,7 @@ def _new_execution_policy(turn: Turn) -> Any:
     return None
 
 
-def _tell_parent(turn: Turn) -> None:
+def tell_parent(turn: Turn) -> None:
     x = turn.execution
     if x.parent is None or not x.parent.wait or x.state is State.RETRIED:
         return

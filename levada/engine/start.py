@@ -5,7 +5,7 @@ from typing import Any
 from levada.engine import concurrency, copying, inputs, root, sla
 from levada.engine.plan import plan_of
 from levada.engine.turn import Refused, Turn
-from levada.model.commands import StartExecution, SubflowEnded
+from levada.model.commands import RestartExecution, StartExecution, SubflowEnded
 from levada.model.effects import SendCommand, TimerKind
 from levada.model.errors import UserError
 from levada.model.events import ExecutionCreated, ExecutionStateChanged
@@ -26,8 +26,8 @@ def refusal(command: StartExecution, flow: Flow | None) -> str | None:
     return None
 
 
-def refuse(command: StartExecution, reason: str) -> list[SendCommand]:
-    """A start without execution: the waiting parent must hear of it. Raises Refused when nobody waits."""
+def refuse(command: StartExecution | RestartExecution, reason: str) -> list[SendCommand]:
+    """A (re)start without execution: the waiting parent must hear of it. Raises Refused when nobody waits."""
     if command.parent is None:
         raise Refused(reason, 404)
     parent = command.parent

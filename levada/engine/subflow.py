@@ -28,7 +28,8 @@ def start(turn: Turn, run: TaskRun, node: Node) -> Result | None:
     properties = given if given is not None else turn.render(_properties(node), run, node)
     if run.child_execution is not None and _retries_failed(node):
         turn.emit(TaskRunStarted(at=turn.now, id=run.id, attempt=run.attempt + 1))
-        turn.send(RestartExecution(execution_id=run.child_execution))
+        me = Parent(execution_id=turn.execution.id, task_run_id=run.id, attempt=run.attempt)
+        turn.send(RestartExecution(execution_id=run.child_execution, parent=me))
         return None
     attempt = run.attempt + 1
     child = ids.derive(run.id, "child", attempt)

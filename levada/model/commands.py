@@ -177,7 +177,10 @@ class ResumeExecution(_Command, frozen=True, kw_only=True, tag="resume_execution
 
 
 class RestartExecution(_Command, frozen=True, kw_only=True, tag="restart_execution"):
+    """`parent` waits for the end of this child: where nothing can be restarted it is told how the child ended."""
+
     flow_revision: int | None = None
+    parent: Parent | None = None
 
 
 class ChangeTaskRunState(_Command, frozen=True, kw_only=True, tag="change_task_run_state"):

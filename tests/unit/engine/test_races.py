@@ -139,3 +139,31 @@ def test_outputs_of_an_earlier_pass_are_gone_whether_or_not_the_execution_was_lo
     loaded = copy.deepcopy(x)
     outputs.rebuild(loaded)
     assert x.tree == loaded.tree
+
+
+def test_a_restarted_parent_does_not_wait_for_a_child_that_has_ended_well() -> None:
+    child = flow(work("a"), id="child")
+    parent = flow(task("sub", "core.flow.Subflow", namespace="n", flowId="child", wait=True), id="parent")
+    d = Driver(parent, child)
+    d.hold_jobs = True
+    x = d.start("parent")
+    d.send(cmd.KillExecution(execution_id=x.id, cascade=False))
+    d.hold_jobs = False
+    d.play()
+    assert [one.state for one in d.executions.values()] == [State.KILLED, State.SUCCESS]
+    d.send(cmd.RestartExecution(execution_id=x.id))
+    assert [one.state for one in d.executions.values()] == [State.SUCCESS, State.SUCCESS]
+    d.check_law()
+
+
+def test_a_restarted_parent_hears_that_its_child_is_gone() -> None:
+    child = flow(work("a"), id="child")
+    parent = flow(task("sub", "core.flow.Subflow", namespace="n", flowId="child", wait=True), id="parent")
+    d = Driver(parent, child, work=lambda job: Done(state=State.FAILED))
+    x = d.start("parent")
+    (run,) = d.runs(x)
+    assert run.child_execution is not None
+    del d.executions[run.child_execution]
+    d.send(cmd.RestartExecution(execution_id=x.id))
+    assert x.state is State.FAILED
+    assert any("Unable to find execution" in message for message in d.messages())
