@@ -45,8 +45,18 @@ INLINE = frozenset(
         "core.flow.Sleep",
     }
 )
-#: Inline types that a worker runs when their lines go to a file.
-WRITES_LOGS = frozenset({"core.log.Log", "core.debug.Return", "core.debug.Echo", "core.output.OutputValues"})
+#: Inline types that a worker runs where the executor can not: their lines go to a file, or what they read needs a service.
+RUNS_ON_WORKERS = frozenset(
+    {
+        "core.log.Log",
+        "core.debug.Return",
+        "core.debug.Echo",
+        "core.output.OutputValues",
+        "core.execution.Fail",
+        "core.execution.Assert",
+        "core.metric.Publish",
+    }
+)
 FOR_EACH_ITEM = "core.flow.ForEachItem$ForEachItem"
 #: Types that start other executions.
 EXECUTABLES = frozenset({"core.flow.Subflow", FOR_EACH_ITEM + "Executable"})
@@ -84,28 +94,31 @@ class Node:
         self.branch = branch
         self.index = index
         self.siblings = siblings
-        self.kind = Kind.JOB if task.log_to_file and task.type in WRITES_LOGS else kind_of(task.type)
-        self.io = self._needs_io()
+        self.kind = _kind_in_place(task)
+        self.io = _asks_services(self._evaluated_here())
 
-    def _needs_io(self) -> bool:
-        """True when something the executor would evaluate itself needs a service (secret, kv, read …)."""
+    def _evaluated_here(self) -> list[Any]:
+        """What the executor would render itself."""
         read: list[Any] = [self.task.run_if]
         if self.kind in (Kind.INLINE, Kind.EXECUTABLE):
             read.append(self.task.properties)
         elif self.kind is Kind.CONTAINER:
             read.extend(self.task.properties.get(name) for name in CONTROLS.get(self.task.type, ()))
-        try:
-            return any(expr.needs_io(value) for value in read if value is not None)
-        except expr.ExpressionError:
-            return False  # what does not even parse fails the task when it is rendered, with its position
+        return read
 
-    def inside(self, type_: str) -> bool:
-        node = self.parent
-        while node is not None:
-            if node.task.type == type_:
-                return True
-            node = node.parent
-        return False
+
+def _kind_in_place(task: Task) -> Kind:
+    if task.type in RUNS_ON_WORKERS and (task.log_to_file or _asks_services([task.properties])):
+        return Kind.JOB
+    return kind_of(task.type)
+
+
+def _asks_services(values: list[Any]) -> bool:
+    """True when a template among the values needs a service (secret, kv, read …)."""
+    try:
+        return any(expr.needs_io(value) for value in values if value is not None)
+    except expr.ExpressionError:
+        return False  # what does not even parse fails the task when it is rendered, with its position
 
 
 def kind_of(type_: str) -> Kind:

@@ -150,23 +150,26 @@ def test_expressions_that_need_a_service_are_rendered_by_a_worker() -> None:
     def work(job_: Job) -> Done:
         if job_.kind is JobKind.EVALUATE:
             return Done(
-                values={"properties": {"message": "from kv"}}
-                if "properties" in job_.task.properties
-                else {"runIf": "true", "condition": "true"}
+                values={
+                    name: {"labels": {"k": "from kv"}} if name == "properties" else "true"
+                    for name in job_.task.properties
+                }
             )
-        return Done()
+        return Done(outputs={"value": "run by the worker"})
 
     d = Driver(
         flow(
-            log("a", "{{ kv('x') }}"),
+            task("l", "core.execution.Labels", labels={"k": "{{ kv('x') }}"}),
+            task("r", "core.debug.Return", format="{{ secret('x') }}"),
             task("i", "core.flow.If", condition="{{ kv('y') }}", run_if="{{ kv('z') }}", then=[log("t")]),
         ),
         work=work,
     )
     x = d.start()
     assert x.state is State.SUCCESS, d.messages()
-    assert d.messages()[0] == "from kv"
-    assert d.order(x) == ["a", "i", "t"]
+    assert dict(x.labels)["k"] == "from kv"
+    assert [j.kind for j in d.jobs] == [JobKind.EVALUATE, JobKind.RUN, JobKind.EVALUATE]
+    assert d.order(x) == ["l", "r", "i", "t"]
     d.check_law()
 
 
