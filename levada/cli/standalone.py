@@ -72,6 +72,10 @@ async def embedded(loaded: Loaded, *, signals: bool = False) -> AsyncIterator[Ru
         platform = await Platform.open(dataclasses.replace(loaded, config=config), clock)
     except LevadaError as error:
         raise CannotStart(str(error)) from error
+    except OSError as error:
+        raise CannotStart(
+            f"cannot use the data folder {config.data_dir.resolve()}: {error.strerror or error}"
+        ) from error
     told = (lambda _: screen.note("stopping")) if signals else None
     lifecycle = Lifecycle(clock, config.server.shutdown_grace, on_stopping=told)
     for entry in _services():

@@ -79,6 +79,13 @@ def test_a_taken_port_is_refused_before_anything_is_started(tmp_path: Path) -> N
     assert not (tmp_path / ".levada").exists()
 
 
+def test_a_data_folder_that_cannot_be_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = levada("dev", "--port", "0", "--data-dir", "file/data", cwd=tmp_path)
+    assert code == 3
+    assert len(err.splitlines()) == 1
+
+
 def test_wrong_settings_are_all_named_and_end_with_2(tmp_path: Path) -> None:
     (tmp_path / "levada.yml").write_text("port: many\nworker:\n  slot: 3\n")
     code, _, err = levada("standalone", cwd=tmp_path, env={"LEVADA_HSOT": "x"})
