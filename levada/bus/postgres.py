@@ -15,6 +15,7 @@ everything works the same, only later.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -220,13 +221,11 @@ class PostgresBus:
         share = max(max_records // len(positions), 1)
         self._tail.read_at[topic] = asyncio.get_running_loop().time()
         rows = await self._database.fetch(SQL["poll"], topic, list(positions), list(positions.values()), share)
-        reached = dict(positions)
-        records = []
-        for part, offset, key, id, body in rows:
-            records.append(Record(topic, part, offset, key, body, id))
-            reached[part] = offset + 1
-        for part, end in reached.items():
-            self._tail.ends_at(topic, part, end)
+        records = [Record(topic, part, offset, key, body, id) for part, offset, key, id, body in rows]
+        found = Counter(record.partition for record in records)
+        for part, position in positions.items():
+            if found[part] < share:  # else there may be more
+                self._tail.ends_at(topic, part, position + found[part])
         return records
 
     async def ends(self, topic: str) -> dict[int, int]:

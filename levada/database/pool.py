@@ -1,9 +1,10 @@
-"""The pool of connections of one process.
+"""The connections of one process.
 
-Three habits of asyncpg are turned off or guarded against. Releasing a connection asks the server to reset the session,
-one round trip for every use: nobody here changes session state, so nothing is reset. A connection that was interrupted
-in mid-statement may be waiting for an answer that belongs to somebody else: it is thrown away. And a connection without
-limits waits for ever for a server that went silent: every wait has a limit, on both sides.
+A small pool of our own instead of asyncpg's, because borrowing a connection happens for every statement: theirs asks the
+server to reset the session on every return (a round trip, and nobody here changes session state) and arms a timer on every
+loan. What remains is short. A connection that was interrupted in mid-statement may be waiting for an answer that belongs
+to somebody else: it is thrown away. One that was idle for long may lead nowhere: it is replaced. And every statement has a
+limit, on both sides, because a server that went silent would be waited for without end.
 
 A pool survives restarts of the server: dead connections are replaced when they are asked for.
 """
@@ -11,6 +12,7 @@ A pool survives restarts of the server: dead connections are replaced when they 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +21,7 @@ from typing import Any, Self
 import asyncpg
 
 from levada.database.errors import translated
+from levada.model.errors import Transient
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +30,10 @@ Connection = Any
 
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 60.0
-ACQUIRE_TIMEOUT_S = 30.0
+LONGEST_IDLE_S = 300.0
 CLOSE_TIMEOUT_S = 5.0
-NO_LIMIT = 2**31 - 1
+#: What a statement raises when its connection is no more.
+LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 SETTINGS = {
     "statement_timeout": "55000",
@@ -48,39 +52,29 @@ SETTINGS = {
 PLAN_ONCE = {"plan_cache_mode": "force_generic_plan"}
 
 
-async def _keep_session(_: Connection) -> None:
-    """Reset nothing when a connection is released; see the module's first paragraph."""
-
-
 class Database:
     """Runs statements. All methods raise `Transient` when the database is away."""
 
-    def __init__(self, dsn: str, *, name: str = "levada", settings: Mapping[str, str] = SETTINGS) -> None:
-        """Connects nowhere yet. `name` is what pg_stat_activity shows."""
+    def __init__(
+        self, dsn: str, *, size: int = 10, name: str = "levada", settings: Mapping[str, str] | None = None
+    ) -> None:
+        """Connects nowhere yet. `name` is what pg_stat_activity shows; `settings` go over ours."""
         self.dsn = dsn
-        self._settings = {**settings, "application_name": name}
-        self._pool: Any = None
+        self._settings = {**SETTINGS, **(settings or {}), "application_name": name}
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[tuple[Connection, float]] = []
+        self._lent: set[Connection] = set()
+        self._returned = asyncio.Event()  # that none is lent
+        self._returned.set()
+        self._closed = False
 
     @classmethod
     async def open(
         cls, dsn: str, *, size: int = 10, name: str = "levada", settings: Mapping[str, str] | None = None
     ) -> Self:
-        """Connect. `settings` go over ours."""
-        database = cls(dsn, name=name, settings={**SETTINGS, **(settings or {})})
-        try:
-            database._pool = await asyncpg.create_pool(
-                dsn,
-                min_size=min(2, size),
-                max_size=size,
-                max_queries=NO_LIMIT,
-                max_cacheable_statement_size=0,
-                timeout=CONNECT_TIMEOUT_S,
-                command_timeout=COMMAND_TIMEOUT_S,
-                server_settings=database._settings,
-                reset=_keep_session,
-            )
-        except Exception as error:
-            raise translated(error) from error
+        """Return a pool that reached the server once."""
+        database = cls(dsn, size=size, name=name, settings=settings)
+        await database.fetchval("SELECT 1")
         return database
 
     async def connect(self) -> Connection:
@@ -90,6 +84,7 @@ class Database:
                 self.dsn,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=COMMAND_TIMEOUT_S,
+                max_cacheable_statement_size=0,  # no limit: the longest statement is the one that runs most
                 server_settings=self._settings,
             )
         except Exception as error:
@@ -98,29 +93,50 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection. One that was interrupted is thrown away."""
-        try:
-            lent = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
-        except Exception as error:
-            raise translated(error) from error
+        lent = await self._borrow()
         try:
             yield lent
         except Exception as error:
-            if _lives(lent) and lent.is_in_transaction():
+            if isinstance(error, TimeoutError):
                 lent.terminate()
             raise translated(error) from error
         except BaseException:
-            if _lives(lent):
-                lent.terminate()
+            lent.terminate()
             raise
         finally:
-            await self._take_back(lent)
+            self._give_back(lent)
 
-    async def _take_back(self, lent: Connection) -> None:
-        """Release a connection. When it died on the way, what was done with it is done; the pool replaces it."""
+    async def _borrow(self) -> Connection:
+        if self._closed:
+            raise Transient("the connections to Postgres are closed")
+        await self._free.acquire()
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection, since = self._idle.pop()
+            if not connection.is_closed() and now - since < LONGEST_IDLE_S:
+                return self._lend(connection)
+            connection.terminate()
         try:
-            await self._pool.release(lent)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-            log.debug("a connection was lost while it was given back: %s", error)
+            connection = await self.connect()
+        except BaseException:
+            self._free.release()
+            raise
+        return self._lend(connection)
+
+    def _lend(self, connection: Connection) -> Connection:
+        self._lent.add(connection)
+        self._returned.clear()
+        return connection
+
+    def _give_back(self, connection: Connection) -> None:
+        self._lent.discard(connection)
+        if not self._lent:
+            self._returned.set()
+        if self._closed or connection.is_closed() or connection.is_in_transaction():
+            connection.terminate()
+        else:
+            self._idle.append((connection, asyncio.get_running_loop().time()))
+        self._free.release()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -130,8 +146,7 @@ class Database:
             try:
                 yield lent
             except Exception:
-                if _lives(lent):
-                    await lent.execute("ROLLBACK")
+                await _roll_back(lent)
                 raise
             await lent.execute("COMMIT")
 
@@ -158,22 +173,28 @@ class Database:
             await lent.executemany(sql, rows)
 
     async def close(self) -> None:
-        """Close every connection, at once when they do not end in time."""
-        if self._pool is None:
-            return
-        pool, self._pool = self._pool, None
-        try:
-            await asyncio.wait_for(pool.close(), CLOSE_TIMEOUT_S)
-        except TimeoutError:
-            pool.terminate()
+        """Close every connection; those in use when they are given back, or by force when that takes too long."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        for connection, _ in idle:
+            try:
+                await connection.close(timeout=CLOSE_TIMEOUT_S)
+            except LOST:
+                connection.terminate()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._returned.wait(), CLOSE_TIMEOUT_S)
+        for connection in list(self._lent):
+            connection.terminate()
 
 
-def _lives(lent: Connection) -> bool:
-    """Whether a lent connection is there. The pool takes back by itself those whose server died; asking them raises."""
+async def _roll_back(connection: Connection) -> None:
+    """End a failed transaction; when that fails too, the connection goes, and the transaction with it."""
+    if connection.is_closed():
+        return
     try:
-        return not lent.is_closed()
-    except asyncpg.InterfaceError:
-        return False
+        await connection.execute("ROLLBACK")
+    except LOST:
+        connection.terminate()
 
 
 def touched(status: str) -> int:

@@ -29,7 +29,7 @@ def shared_database(postgres_server: Server, template_database: str) -> Iterator
     asyncio.run(postgres_server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
-@pytest.fixture(params=["memory", "postgres", "postgres-without-doorbell"])
+@pytest.fixture(params=["memory", "postgres", "postgres-without-doorbell", "postgres-embedded"])
 def adapter(request: pytest.FixtureRequest) -> tuple[str, str]:
     """The adapter's name and, where it has one, the DSN of its database."""
     name: str = request.param
@@ -45,6 +45,6 @@ async def world(adapter: tuple[str, str]) -> AsyncIterator[World]:
         connection = await asyncpg.connect(dsn)
         await connection.execute(await connection.fetchval(TABLES))
         await connection.close()
-        made = await postgres_world(dsn, doorbell=name == "postgres")
+        made = await postgres_world(dsn, doorbell=name == "postgres", alone=name == "postgres-embedded")
     yield made
     await made.close()

@@ -149,3 +149,14 @@ async def test_closing_lets_waiting_readers_go(world: World) -> None:
     await asyncio.sleep(0.05)
     await world.bus.close()
     assert await asyncio.wait_for(waiting, 5) == []
+
+
+async def test_a_backlog_is_read_to_its_end_without_waiting(world: World) -> None:
+    await world.bus.append([record(f"key{number}", "x") for number in range(400)])
+    positions = dict.fromkeys(range(PARTITIONS), 0)
+    read = 0
+    while records := await world.bus.poll(TOPIC, positions, max_records=40, max_bytes=1 << 20, timeout_s=0):
+        read += len(records)
+        for one in records:
+            positions[one.partition] = one.offset + 1
+    assert read == 400

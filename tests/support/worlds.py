@@ -95,7 +95,7 @@ def _memory(clock: MovableClock, tables: memory.Tables, bus: MemoryBus | None) -
     )
 
 
-async def postgres_world(dsn: str, *, doorbell: bool, clock: MovableClock | None = None) -> World:
+async def postgres_world(dsn: str, *, doorbell: bool, alone: bool = False, clock: MovableClock | None = None) -> World:
     clock = clock if clock is not None else MovableClock()
     database = await Database.open(dsn, size=4)
     closing: list[Callable[[], Any]] = [database.close]
@@ -104,7 +104,7 @@ async def postgres_world(dsn: str, *, doorbell: bool, clock: MovableClock | None
         bell = Doorbell(database)
         closing.append(bell.close)
         ring = _ringer(bell)
-    bus = PostgresBus(database, now_us=clock.now_us, partitions=PARTITIONS, idle_poll_s=0.1, ring=ring)
+    bus = PostgresBus(database, now_us=clock.now_us, partitions=PARTITIONS, idle_poll_s=0.1, ring=ring, alone=alone)
     if doorbell:
         bell.on(BUS_CHANNEL, bus.wake)
         bell.start()
@@ -135,7 +135,7 @@ async def postgres_world(dsn: str, *, doorbell: bool, clock: MovableClock | None
     )
 
     async def neighbour() -> World:
-        other = await postgres_world(dsn, doorbell=doorbell, clock=clock)
+        other = await postgres_world(dsn, doorbell=doorbell, alone=alone, clock=clock)
         closing.append(other.close)
         return other
 
