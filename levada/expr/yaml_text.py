@@ -21,6 +21,9 @@ from levada.expr.taint import Secret
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 MAX_CHARS: Final = 1 << 18
+# The loader written in C recurses for every level and runs off the stack's end (some 20,000 levels) instead of raising. A
+# text that opens fewer levels than this is loaded as it is; block mappings nest by indentation, which MAX_CHARS bounds.
+_HARMLESS_LEVELS: Final = 1_000
 _RESOLVERS: Final = (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("null", r"^(?:~|null|Null|NULL|)$", ("~", "n", "N", "")),
@@ -88,12 +91,26 @@ def load(text: str, frame: Frame) -> Any:
         raise ExpressionError(f"the YAML text has {len(text):,} characters; at most {MAX_CHARS:,} are read")
     frame.charge(len(text) // 64)
     try:
+        _check_nesting(text)
         # The loader is a safe one with fewer rules than PyYAML's own.
         found = yaml.load(text, Loader=_Reader)
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as problem:
         raise ExpressionError(f"the text is not YAML: {' '.join(str(problem).split())[:200]}") from problem
     json_text.measure(found, frame)
     return _data(found)
+
+
+def _check_nesting(text: str) -> None:
+    """Refuse what nests too deeply, by the flat stream of events."""
+    if sum(map(text.count, "[{-?")) < _HARMLESS_LEVELS:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            budgets.check_depth(depth)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _data(value: Any) -> Any:

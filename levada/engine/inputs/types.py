@@ -7,15 +7,21 @@ normalised to UTC with `Z`.
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
+import msgspec
 
+from levada.expr import yaml_text
+from levada.expr.errors import BudgetExceeded
+from levada.expr.frame import Frame
 from levada.model import durations
 from levada.model.errors import UserError
+
+MAX_DEPTH = 200
+"""Levels of a JSON value; its text may be as long as the limit of a request."""
 
 _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
 _LEGACY = {"BOOLEAN": "BOOL", "ENUM": "SELECT"}
@@ -93,16 +99,44 @@ def _duration(value: Any) -> str:
 
 
 def _json(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+    return _storable(_parsed(value))
 
 
 def _yaml(value: Any) -> Any:
     if not isinstance(value, str):
-        return value
+        return _storable(value)
     try:
-        return yaml.load(value, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as e:
-        raise ValueError("it is not YAML") from e
+        # With the limits of expressions: a few lines of YAML can stand for more than any memory holds.
+        return yaml_text.load(value, Frame({}, None))
+    except BudgetExceeded as e:
+        raise TypeMismatch(f"Expected `YAML` within the limits, but {e}") from e
+
+
+def _parsed(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except RecursionError as e:
+        raise ValueError("it is nested too deeply") from e
+
+
+def _storable(value: Any) -> Any:
+    """Refuse what the parser took and no store does: nesting without end, unpaired surrogates."""
+    level, depth = [value], 0
+    while level := [item for one in level for item in _items(one)]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise TypeMismatch(f"Expected a value of at most {MAX_DEPTH} levels, but it is nested more deeply")
+    msgspec.json.encode(value)
+    return value
+
+
+def _items(value: Any) -> Iterable[Any]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+    return ()
 
 
 def _uri(value: Any) -> str:
@@ -127,7 +161,7 @@ def _file(value: Any) -> str:
 
 
 def _list(value: Any) -> list[Any]:
-    found = json.loads(value) if isinstance(value, str) else value
+    found = _storable(_parsed(value))
     if not isinstance(found, list | tuple):
         raise TypeError("it is no list")
     return list(found)

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
 
 from levada.files import paths
@@ -22,6 +23,8 @@ from levada_api import errors
 from levada_api.call import Call, limited
 
 FILE = "FILE"
+#: What the multipart parser raises about a body that is none.
+BROKEN = (ValueError, AssertionError, HttpProcessingError, BadContentDispositionHeader, BadContentDispositionParam)
 
 
 class Received(msgspec.Struct):
@@ -92,19 +95,34 @@ async def _multipart(call: Call, declared: Mapping[str, Input], place: Place, re
 
 
 async def parts(call: Call) -> AsyncIterator[BodyPartReader]:
-    """Yield the parts of a multipart body in order. Raises 422 for a body that is none."""
+    """Yield the parts of a multipart body in order. Raises 415 for another type of body, 422 for a broken one."""
+    if call.request.content_type != "multipart/form-data":
+        raise errors.ApiError(415, f"the body must be multipart/form-data, is {call.request.content_type}")
     try:
         reader = MultipartReader(call.request.headers, call.request.content)
         async for part in reader:
             if isinstance(part, BodyPartReader):
                 yield part
-    except (ValueError, AssertionError, BadContentDispositionHeader, BadContentDispositionParam) as error:
-        raise errors.unprocessable(f"the request body is not valid multipart/form-data: {error}") from error
+    except BROKEN as error:
+        raise _broken(error) from error
 
 
 async def chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while chunk := await part.read_chunk(256 * 1024):
+    """Yield the content of a part. Raises 422 when it breaks off."""
+    while chunk := await _chunk(part):
         yield chunk
+
+
+async def _chunk(part: BodyPartReader) -> bytes:
+    try:
+        return bytes(await part.read_chunk(256 * 1024))
+    except BROKEN as error:
+        raise _broken(error) from error
+
+
+def _broken(error: Exception) -> errors.ApiError:
+    found = " ".join(str(error).split()) or "it breaks off"
+    return errors.unprocessable(f"the request body is not valid multipart/form-data: {found}")
 
 
 async def _store(call: Call, part: BodyPartReader, uri: str, own: str, received: Received) -> None:
