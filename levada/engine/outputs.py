@@ -40,14 +40,18 @@ def place(execution: Execution, run: TaskRun) -> None:
 
 
 def remove(execution: Execution, run: TaskRun) -> None:
-    """Take the outputs of `run` out of the tree."""
+    """Take the outputs of `run` out of the tree, and the levels that are empty then."""
     path = [run.task_id, *values_of(execution, run)]
-    node: Any = execution.tree
+    levels: list[Any] = [execution.tree]
     for key in path[:-1]:
-        node = node.get(key)
-        if not isinstance(node, dict):
+        below = levels[-1].get(key)
+        if not isinstance(below, dict):
             return
-    node.pop(path[-1], None)
+        levels.append(below)
+    levels[-1].pop(path[-1], None)
+    for level, key in reversed(list(zip(levels, path[:-1], strict=False))):
+        if level[key] == {}:
+            del level[key]
 
 
 def rebuild(execution: Execution) -> None:

@@ -8,6 +8,7 @@ from driver import Done, Driver, flow, task
 
 from levada.engine import outputs
 from levada.model import commands as cmd
+from levada.model.execution import Execution
 from levada.model.flow import Concurrency, Retry, RetryBehavior
 from levada.model.jobs import Job
 from levada.model.states import State
@@ -135,7 +136,27 @@ def test_outputs_of_an_earlier_pass_are_gone_whether_or_not_the_execution_was_lo
         tasks=[work("a"), work("b")],
     )
     d = Driver(flow(until), work=lambda job: Done(state=next(verdicts), outputs={"ran": job.attempt}))
-    x = d.start()
+    assert_loads_alike(d.start())
+
+
+def test_nothing_is_left_of_the_outputs_of_a_loop_in_an_earlier_pass() -> None:
+    verdicts = iter([State.SUCCESS, State.SUCCESS, State.FAILED])
+    until = task(
+        "until",
+        "core.flow.LoopUntil",
+        condition="false",
+        checkFrequency={"interval": "PT1S", "maxIterations": 2},
+        tasks=[task("each", "core.flow.ForEach", values=["x", "y"], tasks=[work("a")])],
+    )
+    d = Driver(flow(until), work=lambda job: Done(state=(end := next(verdicts)), outputs=_only(end)))
+    assert_loads_alike(d.start())
+
+
+def _only(state: State) -> dict[str, object] | None:
+    return {"ran": True} if state is State.SUCCESS else None
+
+
+def assert_loads_alike(x: Execution) -> None:
     loaded = copy.deepcopy(x)
     outputs.rebuild(loaded)
     assert x.tree == loaded.tree
