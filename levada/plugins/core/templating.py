@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import yaml
-
+from levada.expr import ExpressionError, yaml_text
+from levada.expr.frame import Frame
 from levada.model.errors import UserError
 from levada.sdk import FlowableTask, Registry, RunContext, Task, TaskFailed, canonical, properties
 
@@ -31,9 +31,9 @@ class TemplatedTask(Task):
 def read(spec: str, registry: Registry) -> tuple[type[Task], dict[str, Any]]:
     """Return the class and the properties of a task as text."""
     try:
-        document = yaml.safe_load(spec)
-    except yaml.YAMLError as error:
-        raise TaskFailed(f"property `spec` is no YAML: {error}") from error
+        document = yaml_text.load(spec, Frame({}, None))
+    except ExpressionError as error:
+        raise TaskFailed(f"property `spec`: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("type"), str):
         raise TaskFailed("property `spec` must be the YAML of one task, with `type` and its properties")
     inner = registry.task(document["type"])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import pytest
 
 from levada.engine.inputs.types import TypeMismatch, convert
 
 BOMB = "\n".join(
-    ["a: &a [x,x,x,x,x,x,x,x,x]", *(f"{c}: &{c} [{','.join([f'*{p}'] * 9)}]" for p, c in zip("abcdefgh", "bcdefghi"))]
+    ["a: &a [x,x,x,x,x,x,x,x,x]", *(f"{c}: &{c} [{','.join([f'*{p}'] * 9)}]" for p, c in pairwise("abcdefghi"))]
 )
 MERGES = "m0: &a0 {k0: 1}\n" + "".join(f"m{n}: &a{n}\n  <<: [*a{n - 1}, *a{n - 1}]\n  k{n}: 1\n" for n in range(1, 40))
 
