@@ -146,7 +146,7 @@ class Platform:
             on_withdrawn=self._ringer(CANCEL_CHANNEL, jobs.notify_withdrawn),
             failpoint=failpoint,
         )
-        self.flows = pg.PostgresFlowStore(database)
+        self.flows = pg.PostgresFlowStore(database, alone=alone)
         self.queries = pg.PostgresExecutionQueries(database)
         self.logs, self.metrics = pg.PostgresLogStore(database), pg.PostgresMetricStore(database)
         self.kv = pg.PostgresKvStore(database)

@@ -124,7 +124,7 @@ async def postgres_world(dsn: str, *, doorbell: bool, alone: bool = False, clock
         executions=pg.PostgresExecutionStore(
             database, now_us=clock.now_us, index=index, on_withdrawn=jobs.notify_withdrawn
         ),
-        flows=pg.PostgresFlowStore(database),
+        flows=pg.PostgresFlowStore(database, alone=alone),
         queries=pg.PostgresExecutionQueries(database),
         logs=pg.PostgresLogStore(database),
         metrics=pg.PostgresMetricStore(database),

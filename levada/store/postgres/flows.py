@@ -1,14 +1,19 @@
-"""`FlowStore` in Postgres: every revision is a row that never changes; deleting adds one."""
+"""`FlowStore` in Postgres: every revision is a row that never changes; deleting adds one.
+
+The executor asks for the latest revision of a flow with every batch. Where no other process can save flows (the embedded
+database) the answer is remembered until somebody here changes the flow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from levada.database import Connection, Database, Statements
+from levada.database import Connection, Database, Statements, touched
 from levada.store import encoding
 from levada.store.changes import same
 from levada.store.port import Exists, FlowRow, Missing
@@ -19,22 +24,52 @@ SQL = Statements(Path(__file__).parent / "sql" / "flows")
 SORTS = {"id": "id", "namespace": "namespace", "revision": "revision", "updated": "updated"}
 
 
+#: Flows whose latest revision is remembered; beyond that everything is forgotten.
+MOST_REMEMBERED = 5000
+
+_Key = tuple[str, str, str]
+
+
 class PostgresFlowStore:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, alone: bool = False) -> None:
+        """`alone`: no other process saves flows, ever."""
         self._database = database
+        self._alone = alone
+        self._latest: dict[_Key, FlowRow | None] = {}
+        self._changes = 0
 
     async def get(
         self, tenant: str, namespace: str, id: str, revision: int | None = None, *, allow_deleted: bool = False
     ) -> FlowRow | None:
         if revision is None:
-            row = await self._database.fetchrow(SQL["latest"], tenant, namespace, id)
+            flow = await self._get_latest((tenant, namespace, id))
         else:
-            row = await self._database.fetchrow(SQL["revision"], tenant, namespace, id, revision)
-        flow = _flow(row)
+            flow = _flow(await self._database.fetchrow(SQL["revision"], tenant, namespace, id, revision))
         return None if flow is None or (flow.deleted and not allow_deleted) else flow
 
+    async def _get_latest(self, key: _Key) -> FlowRow | None:
+        if key in self._latest:
+            return self._latest[key]
+        before = self._changes
+        flow = _flow(await self._database.fetchrow(SQL["latest"], *key))
+        if self._alone and before == self._changes:  # else this may be older than what was just saved
+            if len(self._latest) >= MOST_REMEMBERED:
+                self._latest.clear()
+            self._latest[key] = flow
+        return flow
+
+    @asynccontextmanager
+    async def _changing(self, key: _Key) -> AsyncIterator[Connection]:
+        """A transaction that may change the flow; whatever becomes of it, what was remembered is forgotten."""
+        try:
+            async with self._database.transaction() as connection:
+                yield connection
+        finally:
+            self._changes += 1
+            self._latest.pop(key, None)
+
     async def save(self, row: FlowRow, *, must: str = "any") -> FlowRow:
-        async with self._database.transaction() as connection:
+        async with self._changing((row.tenant, row.namespace, row.id)) as connection:
             latest = await self._locked(connection, row.tenant, row.namespace, row.id)
             live = latest is not None and not latest.deleted
             if must == "create" and live:
@@ -48,7 +83,7 @@ class PostgresFlowStore:
         return saved
 
     async def delete(self, tenant: str, namespace: str, id: str, at: int) -> FlowRow | None:
-        async with self._database.transaction() as connection:
+        async with self._changing((tenant, namespace, id)) as connection:
             latest = await self._locked(connection, tenant, namespace, id)
             if latest is None or latest.deleted:
                 return None
@@ -61,7 +96,8 @@ class PostgresFlowStore:
         return [flow for row in rows if (flow := _flow(row)) is not None]
 
     async def delete_revisions(self, tenant: str, namespace: str, id: str, revisions: Sequence[int]) -> int:
-        return await self._database.execute(SQL["delete_revisions"], tenant, namespace, id, list(revisions))
+        async with self._changing((tenant, namespace, id)) as connection:
+            return touched(await connection.execute(SQL["delete_revisions"], tenant, namespace, id, list(revisions)))
 
     async def search(
         self,
