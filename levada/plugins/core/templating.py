@@ -33,7 +33,7 @@ def read(spec: str, registry: Registry) -> tuple[type[Task], dict[str, Any]]:
     try:
         document = yaml_text.load(spec, Frame({}, None))
     except ExpressionError as error:
-        raise TaskFailed(f"property `spec`: {error}") from error
+        raise TaskFailed(f"property `spec` is no YAML: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("type"), str):
         raise TaskFailed("property `spec` must be the YAML of one task, with `type` and its properties")
     inner = registry.task(document["type"])

@@ -84,7 +84,7 @@ async def _unpack(call: Call, folder: str, content: bytes) -> None:
         if left < 0:
             raise errors.too_large("the unpacked archive", call.api.config.limits.upload)
         for entry in entries:
-            await _put(call, f"{folder.rstrip('/')}/{entry.filename}", archive.read(entry))
+            await _put(call, f"{folder.rstrip('/')}/{entry.filename}", importing.unpacked(archive, entry))
 
 
 async def move(call: Call) -> web.Response:

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 
 from aiohttp import web
 
@@ -68,9 +69,17 @@ def _archived(content: bytes) -> list[str]:
             entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith((".yml", ".yaml"))]
             if len(entries) > ARCHIVED_MAX or sum(entry.file_size for entry in entries) > 64 * len(content) + 10**6:
                 raise errors.unprocessable("the archive has too many entries, or unpacks to far more than its size")
-            return [archive.read(entry).decode("utf-8", "replace") for entry in entries]
+            return [unpacked(archive, entry).decode("utf-8", "replace") for entry in entries]
     except zipfile.BadZipFile as error:
         raise errors.unprocessable(f"the upload is not a zip archive: {error}") from None
+
+
+def unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Return the content of an entry. Raises 422 when it is damaged, encrypted or packed in a way nobody here knows."""
+    try:
+        return archive.read(entry)
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
+        raise errors.unprocessable(f"`{entry.filename}` in the archive cannot be unpacked: {error}") from None
 
 
 async def export_by_ids(call: Call) -> web.Response:
