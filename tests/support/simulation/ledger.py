@@ -27,6 +27,8 @@ class Entry:
     nonce: str
     process: Process
     began: float
+    #: It does not give in to a kill at once.
+    deaf: bool = False
     ended: float | None = None
     outcome: str | None = None
 
@@ -40,7 +42,7 @@ class Ledger:
         self.seed = seed
         self.entries: list[Entry] = []
 
-    def begin(self, ctx: RunContext, process: Process) -> Entry:
+    def begin(self, ctx: RunContext, process: Process, *, deaf: bool) -> Entry:
         process.check()
         entry = Entry(
             ctx.execution_id,
@@ -50,6 +52,7 @@ class Ledger:
             f"{len(self.entries)}",
             process,
             process.loop.time(),
+            deaf,
         )
         self.entries.append(entry)
         process.on_death.append(lambda: entry.close("died", process.loop.time()))
@@ -70,7 +73,7 @@ class Work(Task):
         assert process is not None, "Work runs only inside a simulated worker"
         ledger: Ledger = process.loop.ledger  # type: ignore[attr-defined]
         chance = random.Random(f"{ledger.seed}/{ctx.task_run_id}/{ctx.attempt}")
-        entry = ledger.begin(ctx, process)
+        entry = ledger.begin(ctx, process, deaf=self.deaf > 0)
         try:
             await asyncio.sleep(self.seconds * (0.2 + 1.6 * chance.random()))
         except asyncio.CancelledError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from levada import engine
@@ -178,6 +179,8 @@ class _History:
                 self._terminal = self._after = False
             case ev.StageEntered(stage="after"):
                 self._after = True
+            case ev.TaskRunResubmitted() if self._world.storm.calm:
+                self._broken(f"attempt {event.attempt} of {event.id} was lost although nothing went wrong")
             case ev.TaskRunCreated() | ev.TaskRunSubmitted() | ev.TaskRunStarted():
                 if self._terminal and not self._after:
                     self._broken(f"{type(event).__name__} of {event.id} after its end")
@@ -214,7 +217,37 @@ class _History:
 
 
 def _ledger(world: World, runs: dict[str, list[Entry]]) -> None:
+    """Attempts have numbers of their own, do not overlap, and where the flow forbids it there is only one."""
+    once = {task for flow in world.planned for task in flow.once}
+    reopened = _reopenings(world)
     for id_, entries in runs.items():
         numbers = [entry.attempt for entry in entries]
         if len(set(numbers)) != len(numbers):
             world.broken(f"{entries[0].task_id} {id_} of {entries[0].execution_id} ran attempts {numbers}")
+        for earlier, later in pairwise(entries):
+            _apart(world, earlier, later)
+        if (world.flow_of(entries[0].execution_id), entries[0].task_id) in once and len(entries) > 1 + reopened[id_]:
+            world.broken(f"{entries[0].task_id} {id_} must not run again when its worker is lost, but ran {numbers}")
+
+
+def _apart(world: World, earlier: Entry, later: Entry) -> None:
+    """A worker that can not renew a lease kills the task before anybody else may start it. A frozen one can not."""
+    if earlier.deaf or earlier.ended is None or earlier.ended <= later.began:
+        return
+    if any(begin < earlier.ended and end > earlier.began for begin, end in earlier.process.freezes):
+        return
+    world.broken(
+        f"attempt {later.attempt} of {earlier.task_id} {earlier.task_run_id} began {earlier.ended - later.began:.3f} s "
+        f"before attempt {earlier.attempt} had ended on {earlier.process.name}"
+    )
+
+
+def _reopenings(world: World) -> Counter[str]:
+    """How often people had each task run run again."""
+    found: Counter[str] = Counter()
+    for turns in world.tables.events.values():
+        for _, text in turns:
+            for event in encoding.events_from(text):
+                if isinstance(event, ev.ExecutionRewound):
+                    found.update(id_ for id_, state in event.states if state is State.RESTARTED)
+    return found

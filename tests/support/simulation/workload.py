@@ -1,6 +1,6 @@
 """Random flows, written as flow files: JSON is YAML, so they take the real path through the reader.
 
-Every flow ends by itself: loops have ceilings, pauses a duration. `safe` flows may be restarted by users.
+Every flow ends by itself: loops have ceilings, pauses a duration.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ class Planned:
     id: str
     source: str
     limit: int | None = None
+    #: (flow, task) of tasks that must not run again when their worker is lost.
+    once: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Names:
     flow: str
     count: int = 0
-    once: list[str] = field(default_factory=list)
+    once: list[tuple[str, str]] = field(default_factory=list)
 
     def next(self, kind: str) -> str:
         self.count += 1
@@ -67,7 +69,7 @@ def _flow(
         ]
     if limit is not None:
         flow["concurrency"] = {"limit": limit, "behavior": "QUEUE"}
-    return Planned(id, json.dumps(flow), limit)
+    return Planned(id, json.dumps(flow), limit, names.once)
 
 
 def _work(chance: random.Random, names: _Names) -> dict[str, Any]:
@@ -82,6 +84,7 @@ def _work(chance: random.Random, names: _Names) -> dict[str, Any]:
         task["retry"] = {"type": "constant", "interval": "PT2S", "maxAttempts": 3}
     elif x < 0.45:
         task["onWorkerLost"] = "fail"
+        names.once.append((names.flow, task["id"]))
     if chance.random() < 0.1:
         task["timeout"] = "PT2S"
     if chance.random() < 0.1:

@@ -31,7 +31,7 @@ from levada.plugins import discover
 from levada.runtime.clock import new_id
 from levada.sdk.registry import Registry
 from levada.sdk.testing import MemoryKv, MemoryNamespaceFiles, MemorySecrets, ScriptedControl
-from levada.store import memory
+from levada.store import encoding, memory
 from levada.store.port import Commit, FlowRow
 from levada_executor.executor import Executor
 from levada_executor.main import _supervised
@@ -389,7 +389,10 @@ class World:
         if not self.over and self.workers[name] is before:
             self.start_worker(name)
 
-    # -- starts ----------------------------------------------------------------------------------------------------
+    # -- lookups ---------------------------------------------------------------------------------------------------
+    def flow_of(self, execution_id: str) -> str:
+        return encoding.head_from(self.tables.heads[execution_id]).flow_id
+
     def new_id(self) -> str:
         return new_id(self.clock)
 
