@@ -87,7 +87,8 @@ def is_held(turn: Turn) -> bool:
 
 def _children(turn: Turn, run: TaskRun | None, progress: Progress, ended: TaskRun | None) -> list[Child]:
     if run is None:
-        return in_sequence(turn.plan.stages[progress.stage], progress)
+        stage = root.after_tasks(turn) if progress.stage == "after" else turn.plan.stages[progress.stage]
+        return in_sequence(stage, progress)
     node = turn.plan.nodes[run.task_id]
     if progress.stage != "main":
         return in_sequence(node.task.branches.get(progress.stage, ()), progress)

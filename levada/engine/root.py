@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from levada import expr
-from levada.engine import concurrency, inputs, retry
+import msgspec
+
+from levada.engine import concurrency, conditions, inputs, retry
 from levada.engine.turn import Turn
 from levada.model import ids
 from levada.model.commands import StartExecution, SubflowEnded, SubflowStarted
 from levada.model.effects import AnnounceChange
 from levada.model.errors import UserError
 from levada.model.events import ExecutionEnding, ExecutionOutputsSet, ExecutionStateChanged, StageEntered
-from levada.model.execution import Origin
-from levada.model.flow import Listener, RetryBehavior
+from levada.model.flow import RetryBehavior, Task
 from levada.model.states import State, worse
 
 
@@ -177,26 +177,18 @@ def tell_parent(turn: Turn) -> None:
     )
 
 
-def listener_applies(turn: Turn, listener: Listener) -> bool:
-    """0.x listeners: all conditions must hold for the ended execution."""
-    return all(_condition_holds(turn, condition) for condition in listener.conditions)
-
-
-def _condition_holds(turn: Turn, condition: dict[str, Any]) -> bool:
-    type_ = str(condition.get("type", "")).rpartition(".")[2]
-    x = turn.execution
-    if type_ in ("ExecutionStatus", "ExecutionStatusCondition"):
-        wanted, refused = condition.get("in"), condition.get("notIn")
-        return (not wanted or x.state.value in wanted) and (not refused or x.state.value not in refused)
-    if type_ in ("Expression", "VariableCondition", "ExpressionCondition"):
-        return expr.truthy(turn.render(condition.get("expression", ""), trigger=_origin(x.trigger)))
-    if type_ in ("ExecutionFlow", "ExecutionFlowCondition"):
-        return bool(condition.get("namespace") == x.namespace and condition.get("flowId") == x.flow_id)
-    return True
-
-
-def _origin(trigger: Origin | None) -> dict[str, Any]:
-    return trigger.variables if trigger is not None else {}
+def after_tasks(turn: Turn) -> tuple[Task, ...]:
+    """The tasks of the after stage; those of a 0.x listener whose conditions do not hold are disabled."""
+    tasks = turn.plan.stages["after"]
+    if not turn.plan.flow.listeners:
+        return tasks
+    silent: set[str] = set()
+    scope = conditions.Scope(turn.variables(), turn.host)
+    subject = conditions.subject_of(turn.execution)
+    for listener in turn.plan.flow.listeners:
+        if not conditions.all_hold(listener.conditions, subject, scope):
+            silent.update(task.id for task in listener.tasks)
+    return tuple(msgspec.structs.replace(task, disabled=True) if task.id in silent else task for task in tasks)
 
 
 def announce(turn: Turn) -> None:

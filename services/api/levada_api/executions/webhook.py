@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from levada import expr
-from levada.engine import context
+from levada.engine import conditions, context
 from levada.model.commands import StartExecution
 from levada.model.errors import UserError
 from levada.model.execution import Origin
@@ -41,7 +41,7 @@ async def receive(call: Call) -> web.Response:
     variables = await _variables(call)
     scope = _scope(call, flow, {"trigger": variables})
     host = context.PureHost(call.api.now(), call.api.new_id())
-    if not holds(trigger, scope, host):
+    if not holds(trigger, flow, scope, host):
         return empty()
     command = await _command(call, flow, trigger, variables, expr.render(dict(trigger.inputs), scope, host))
     now = call.api.now()
@@ -118,15 +118,13 @@ def parsed(body: bytes) -> Any:
         return body.decode("utf-8", "replace")
 
 
-def holds(trigger: Trigger, scope: dict[str, Any], host: context.PureHost) -> bool:
-    """Return whether `when` and all expression conditions of the trigger are true. Raises UserError for other types."""
-    asked = [trigger.properties.get("when")]
-    for condition in trigger.properties.get("conditions") or ():
-        kind = str(condition.get("type", "")).removeprefix("io.kestra.plugin.")
-        if kind not in CONDITIONS:
-            raise errors.ApiError(422, f"the condition {condition.get('type')} cannot be checked for a webhook")
-        asked.append(condition.get("expression"))
-    return all(expr.truthy(expr.reveal(expr.render(each, scope, host))) for each in asked if each is not None)
+def holds(trigger: Trigger, flow: Flow, scope: dict[str, Any], host: context.PureHost) -> bool:
+    """Return whether `when` and all conditions of the trigger hold. Raises UserError for what can not be evaluated."""
+    when = trigger.properties.get("when")
+    if when is not None and not expr.truthy(expr.reveal(expr.render(when, scope, host))):
+        return False
+    subject = conditions.Subject(namespace=flow.namespace, flow_id=flow.id, labels=dict(flow.labels))
+    return conditions.all_hold(trigger.properties.get("conditions") or (), subject, conditions.Scope(scope, host))
 
 
 async def _command(
