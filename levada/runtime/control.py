@@ -6,7 +6,6 @@ here and a wrong one is a `UserError`. Purging removes in small batches and only
 
 from __future__ import annotations
 
-import base64
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from levada.model.errors import UserError
 from levada.model.execution import ExecutionHead
 from levada.model.jobs import LogEntry
 from levada.model.states import TERMINAL, State
+from levada.runtime import sealing
 from levada.runtime.clock import Clock
 from levada.runtime.commands import BusCommands
 from levada.store.port import (
@@ -32,8 +32,6 @@ from levada.store.port import (
     MetricStore,
 )
 
-ENCRYPTED = "io.kestra.datatype:aes_encrypted"
-NONCE_BYTES = 12
 LARGEST_PAGE = 10_000
 LOGS_PAGE = 1000
 
@@ -212,16 +210,12 @@ class Control:
         return sorted(names)
 
     async def text_encrypt(self, arguments: Arguments) -> dict[str, str]:
-        """AES-256-GCM; the stored text is base64 of nonce and ciphertext with its tag."""
         if self._key is None:
             raise UserError(
                 "there is no encryption key: set `encryption.key` (LEVADA_ENCRYPTION_KEY) to store secret values"
             )
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # loads OpenSSL: only where it is needed
-
-        nonce = self._clock.random_bytes(NONCE_BYTES)
-        sealed = AESGCM(self._key).encrypt(nonce, str(_required(arguments, "text")).encode(), None)
-        return {"type": ENCRYPTED, "value": base64.b64encode(nonce + sealed).decode()}
+        nonce = self._clock.random_bytes(sealing.NONCE_BYTES)
+        return sealing.seal(self._key, str(_required(arguments, "text")), nonce)
 
     async def kv_purge(self, arguments: Arguments) -> dict[str, int]:
         now, count = self._clock.now_us(), 0

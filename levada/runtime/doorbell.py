@@ -1,8 +1,8 @@
-"""The doorbell between processes: NOTIFY without payload, LISTEN on a connection of its own.
+"""The doorbell between processes: NOTIFY, and LISTEN on a connection of its own.
 
 It saves latency and carries no information: whoever hears it looks for itself, and whoever does not hear it finds out by
 polling. Rings are sent outside of any transaction (a NOTIFY inside one makes the commits of the whole server wait for each
-other) and at most one per channel every few milliseconds.
+other) and at most one per channel every few milliseconds. The payload says only who rang, so nobody answers his own ring.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ RECONNECT_S = 1.0
 class Doorbell:
     """`on` before `start`. A ring that fails is dropped: polling finds what it would have told."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, own: str) -> None:
+        """`own` is a name that no other process has."""
         self._database = database
+        self._own = own
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._wanted: set[str] = set()
         self._ringing = asyncio.Event()
@@ -58,7 +60,7 @@ class Doorbell:
             channels, self._wanted = self._wanted, set()
             with contextlib.suppress(Transient):
                 for channel in channels:
-                    await self._database.execute(f"NOTIFY {_quoted(channel)}")
+                    await self._database.fetchval("SELECT pg_notify($1, $2)", channel, self._own)
             await asyncio.sleep(PAUSE_S)
 
     async def _listen(self) -> None:
@@ -80,21 +82,16 @@ class Doorbell:
             await asyncio.sleep(RECONNECT_S)
 
     async def _attend(self, connection: Connection, lost: asyncio.Event) -> None:
-        own = connection.get_server_pid()
         connection.add_termination_listener(lambda _: lost.set())
         for channel, callbacks in self._listeners.items():
-            await connection.add_listener(channel, self._heard(callbacks, own))
+            await connection.add_listener(channel, self._heard(callbacks))
             for callback in callbacks:
                 callback()
 
-    def _heard(self, callbacks: list[Callable[[], None]], own: int) -> Callable[..., None]:
-        def heard(_connection: object, pid: int, _channel: str, _payload: str) -> None:
-            if pid != own:
+    def _heard(self, callbacks: list[Callable[[], None]]) -> Callable[..., None]:
+        def heard(_connection: object, _pid: int, _channel: str, ringer: str) -> None:
+            if ringer != self._own:
                 for callback in callbacks:
                     callback()
 
         return heard
-
-
-def _quoted(channel: str) -> str:
-    return '"' + channel.replace('"', '""') + '"'

@@ -113,7 +113,7 @@ class Platform:
         config, clock = self.config, self.clock
         alone = self._embedded is not None
         if config.bus.doorbell and not alone:
-            self._doorbell = Doorbell(hot)
+            self._doorbell = Doorbell(hot, clock.random_bytes(8).hex())
         idle_s = config.bus.poll_interval
         # Who is told of everything needs to look by itself only in case a message was lost.
         busy_s = idle_s if alone or self._doorbell is not None else min(BUSY_POLL_S, idle_s)

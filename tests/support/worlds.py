@@ -101,7 +101,7 @@ async def postgres_world(dsn: str, *, doorbell: bool, alone: bool = False, clock
     closing: list[Callable[[], Any]] = [database.close]
     ring: Callable[[], None] | None = None
     if doorbell:
-        bell = Doorbell(database)
+        bell = Doorbell(database, clock.random_bytes(8).hex())
         closing.append(bell.close)
         ring = _ringer(bell)
     bus = PostgresBus(database, now_us=clock.now_us, partitions=PARTITIONS, idle_poll_s=0.1, ring=ring, alone=alone)
