@@ -31,6 +31,11 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self.lease_s / 3
 
     @property
+    def claim_poll_s(self) -> float:
+        """How long a claim waits for work. It counts against the lease, so with a renewal it must stay below the fence."""
+        return min(self.poll_s, self.lease_s / 5)
+
+    @property
     def fence_after_s(self) -> float:
         """Unrenewed for so long, tasks are killed: before the lease ends and somebody else may start them."""
         return max(self.lease_s - 3.0, self.lease_s * 0.6)

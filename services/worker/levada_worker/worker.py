@@ -117,7 +117,7 @@ class Worker:
             asked = self._clock.monotonic()
             try:
                 claims = await self._jobs.claim(
-                    self.config.name, self.config.queues, free, timeout_s=self.config.poll_s
+                    self.config.name, self.config.queues, free, timeout_s=self.config.claim_poll_s
                 )
             except Transient as problem:
                 failures = await self._pause(failures, "claiming", problem)
@@ -127,10 +127,13 @@ class Worker:
                 self._start(claim, asked)
 
     def _start(self, claim: Claim, asked: float) -> None:
+        # The lease runs from some moment after the question: counting from the question errs on the safe side.
+        if self._clock.monotonic() - asked > self.config.fence_after_s:
+            _log.error("the answer to a claim came so late that somebody else may have the attempt: it is not started")
+            return
         attempt = Attempt(claim, self._parts, self._outbox)
         self._running[claim.token] = attempt
-        # The lease runs from some moment after the question: counting from the question errs on the safe side.
-        self._renewed[claim.token] = max(asked, self._clock.monotonic() - self.config.lease_s / 2)
+        self._renewed[claim.token] = asked
         early = self._early.pop(claim.token, None)
         if early is not None or self._stopping.is_set():
             attempt.stop(early or Stop.SHUTDOWN)
