@@ -74,7 +74,7 @@ async def _unpack(call: Call, folder: str, content: bytes) -> None:
     left = call.api.config.limits.upload
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
-    except zipfile.BadZipFile as error:
+    except importing.DAMAGED as error:
         raise errors.unprocessable(f"the upload is not a zip archive: {error}") from None
     with archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]

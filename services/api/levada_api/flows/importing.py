@@ -1,6 +1,8 @@
 """Flows in files: import of a YAML file or an archive, export as an archive, flows that arrive as namespace files."""
 
 import io
+import lzma
+import struct
 import zipfile
 import zlib
 
@@ -15,6 +17,19 @@ from levada_api.flows import many, saving
 from levada_api.flows.search import asked, every
 
 ARCHIVED_MAX = 10_000
+#: What zipfile raises about an archive that is none, damaged, encrypted, or packed in a way that it does not know.
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    LookupError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
 
 
 async def into_namespace(call: Call, namespace: str, source: str) -> FlowRow:
@@ -70,7 +85,7 @@ def _archived(content: bytes) -> list[str]:
             if len(entries) > ARCHIVED_MAX or sum(entry.file_size for entry in entries) > 64 * len(content) + 10**6:
                 raise errors.unprocessable("the archive has too many entries, or unpacks to far more than its size")
             return [unpacked(archive, entry).decode("utf-8", "replace") for entry in entries]
-    except zipfile.BadZipFile as error:
+    except DAMAGED as error:
         raise errors.unprocessable(f"the upload is not a zip archive: {error}") from None
 
 
@@ -78,7 +93,7 @@ def unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """Return the content of an entry. Raises 422 when it is damaged, encrypted or packed in a way nobody here knows."""
     try:
         return archive.read(entry)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
+    except DAMAGED as error:
         raise errors.unprocessable(f"`{entry.filename}` in the archive cannot be unpacked: {error}") from None
 
 
