@@ -66,6 +66,7 @@ class PostgresBus:
         self._flusher: asyncio.Task[None] | None = None
         self._known: set[str] = set()
         self._tail = Tail()
+        self._turn = 0
         self._arrivals: dict[str, asyncio.Event] = {}
         self._closed = False
 
@@ -194,6 +195,7 @@ class PostgresBus:
         deadline = loop.time() + timeout_s
         pause_s = self._busy_poll_s
         arrival = self._arrival(topic)
+        positions = self._turned(positions)
         while positions:
             arrival.clear()
             records, complete = self._tail.read(topic, positions, max_records)
@@ -208,6 +210,13 @@ class PostgresBus:
             pause_s = min(pause_s * 2, self._idle_poll_s)
         await asyncio.sleep(timeout_s)
         return []
+
+    def _turned(self, positions: Mapping[int, int]) -> dict[int, int]:
+        """Begin with another partition each time: whoever is cut off now comes first before long."""
+        self._turn += 1
+        order = list(positions.items())
+        start = self._turn % max(len(order), 1)
+        return dict(order[start:] + order[:start])
 
     def _foreign_due(self, topic: str, now: float, busy: bool) -> bool:
         """Whether it is time to ask the database for what others appended."""

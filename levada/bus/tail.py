@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from typing import TypeVar
 
 from levada.bus.port import Record
+
+T = TypeVar("T")
 
 LONGEST_RUN = 2000
 LARGEST_RUN_BYTES = 8 * 1024 * 1024
@@ -34,14 +37,14 @@ class _Run:
         while len(self.records) > LONGEST_RUN or (self.size > LARGEST_RUN_BYTES and len(self.records) > 1):
             self.size -= len(self.records.popleft().body)
 
-    def since(self, position: int, limit: int) -> list[Record]:
-        """Return records from `position` on and forget those before it; empty when the run does not reach that far."""
+    def reach(self, position: int) -> int:
+        """Forget what lies before `position`; return how many records follow it, 0 when the run begins later."""
         records = self.records
         if not records or position < records[0].offset:
-            return []
+            return 0
         while records and records[0].offset < position:
             self.size -= len(records.popleft().body)
-        return list(islice(records, limit))
+        return len(records)
 
 
 class Tail:
@@ -79,17 +82,33 @@ class Tail:
         The flag is False when some partition has, or may have, records that only the database can give.
         """
         self._read.add(topic)
-        share = max(limit // max(len(positions), 1), 1)
-        found: list[Record] = []
         complete = True
+        runs: dict[_Run, int] = {}
         for part, position in positions.items():
             place = (topic, part)
             if self._ends.get(place, -1) == position:
                 continue
             run = self._runs.get(place)
-            records = run.since(position, share) if run is not None else []
-            if records:
-                found.extend(records)
+            count = run.reach(position) if run is not None else 0
+            if run is not None and count:
+                runs[run] = count
             else:
                 complete = False
+        found: list[Record] = []
+        for run, count in shared(runs, limit).items():
+            found.extend(islice(run.records, count))
         return found, complete
+
+
+def shared(wanted: Mapping[T, int], limit: int) -> dict[T, int]:
+    """Give everybody an equal part of `limit`, and what some do not need to those that want more."""
+    share = max(limit // max(len(wanted), 1), 1)
+    given = {one: min(count, share) for one, count in wanted.items()}
+    left = limit - sum(given.values())
+    for one, count in wanted.items():
+        if left <= 0:
+            break
+        more = min(count - given[one], left)
+        given[one] += more
+        left -= more
+    return given

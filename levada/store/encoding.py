@@ -107,7 +107,7 @@ def trigger_execution(execution: ExecutionHead) -> str | None:
     if execution.trigger is None:
         return None
     found = execution.trigger.variables.get("executionId")
-    return found if isinstance(found, str) else None
+    return clean(found) if isinstance(found, str) else None
 
 
 def command_text(command: Command) -> str:

@@ -36,6 +36,7 @@ CREATE TABLE execution (
 CREATE INDEX execution_created ON execution (tenant, created DESC);
 CREATE INDEX execution_flow ON execution (tenant, namespace, flow_id, created DESC);
 CREATE INDEX execution_parent ON execution (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX execution_labels ON execution USING gin (labels jsonb_path_ops);
 -- By `ended`, not by state: a change between live states then touches no index.
 CREATE INDEX execution_live ON execution (tenant, created DESC) WHERE ended IS NULL;
 
@@ -198,10 +199,3 @@ CREATE TABLE kv (
     PRIMARY KEY (tenant, namespace, key)
 );
 CREATE INDEX kv_expiry ON kv (expires) WHERE expires IS NOT NULL;
-
-CREATE TABLE namespace (
-    tenant text NOT NULL,
-    id     text NOT NULL,
-    body   text NOT NULL,
-    PRIMARY KEY (tenant, id)
-);

@@ -123,7 +123,7 @@ def _submitted(run: TaskRun, n: int, job: Job, now: int) -> Row:
         run.state,
         encoding.task_run_text(run),
         jobs.encode(job).decode(),
-        job.queue,
+        encoding.clean(job.queue),
         job.priority,
         job.attempt,
         now,
@@ -132,7 +132,16 @@ def _submitted(run: TaskRun, n: int, job: Job, now: int) -> Row:
 
 def dead_letters(batch: Commit) -> list[Row]:
     return [
-        (dead.topic, dead.partition, dead.offset, dead.key, dead.reason, dead.detail, dead.body, dead.at)
+        (
+            dead.topic,
+            dead.partition,
+            dead.offset,
+            encoding.clean(dead.key),
+            encoding.clean(dead.reason),
+            encoding.clean(dead.detail) if dead.detail is not None else None,
+            dead.body,
+            dead.at,
+        )
         for dead in batch.dead
     ]
 

@@ -74,3 +74,9 @@ def test_a_run_is_bounded_in_records_and_bytes() -> None:
     assert offsets(made.read("t", {0: 10}, 1)[0]) == [10]
     big = followed(*[record(number, body=bytes(tail.LARGEST_RUN_BYTES // 2)) for number in range(4)])
     assert offsets(big.read("t", {0: 2}, 10)[0]) == [2, 3]
+
+
+def test_what_one_partition_does_not_need_goes_to_the_others() -> None:
+    assert tail.shared({"a": 100, "b": 1, "c": 100}, 30) == {"a": 19, "b": 1, "c": 10}
+    assert tail.shared({"a": 3}, 10) == {"a": 3}
+    assert tail.shared({}, 10) == {}
