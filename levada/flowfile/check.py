@@ -12,7 +12,7 @@ from levada.flowfile.loader import Path
 from levada.flowfile.node import is_dynamic
 from levada.flowfile.problems import Report, nearest
 from levada.model import flow as model
-from levada.sdk import FlowableTask, Task
+from levada.sdk import FlowableTask, InlineTask, Task
 
 Rule = Callable[[Facts, Report], None]
 
@@ -146,7 +146,7 @@ def working_directories(facts: Facts, report: Report) -> None:
 
 
 def _runs_on_worker(declared: type[Task]) -> bool:
-    return not issubclass(declared, FlowableTask) and declared.run is not Task.run
+    return not issubclass(declared, FlowableTask) and declared.run not in (Task.run, InlineTask.run)
 
 
 def trigger_inputs(facts: Facts, report: Report) -> None:

@@ -140,7 +140,8 @@ async def test_settings_of_the_caller_win(tmp_path: Path) -> None:
 
 async def test_only_we_may_reach_the_socket(server: EmbeddedPostgres, tmp_path: Path) -> None:
     folder = home(tmp_path / "data").folder
-    assert stat.S_IMODE((folder / "run").stat().st_mode) == 0o700
+    sockets = await query(server.dsn, "SHOW unix_socket_directories")
+    assert stat.S_IMODE(Path(sockets).stat().st_mode) == 0o700
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     connections = psutil.Process(server.pid).net_connections(kind="inet")
     assert [connection for connection in connections if connection.status == psutil.CONN_LISTEN] == []
@@ -505,6 +506,6 @@ def test_an_ordinary_user_starts_it_too(tmp_path: Path) -> None:
 def _open_to_others(folder: Path) -> None:
     """Let others pass through pytest's own private folders."""
     for parent in (folder, *folder.parents):
-        if parent.name.startswith("pytest-"):
+        if parent.name.startswith(("pytest-", "popen-")):
             parent.chmod(0o755)
     folder.chmod(0o755)
