@@ -23,7 +23,7 @@ from levada.model.execution import Execution
 from levada.model.flow import Flow
 from levada.model.states import State
 from levada.runtime.clock import Clock
-from levada.store.port import ExecutionStore, OutEntry, SlotConflict
+from levada.store.port import ExecutionStore, OutEntry, SequenceConflict, SlotConflict
 from levada_executor.batch import Batch, Poisoned
 from levada_executor.cache import ExecutionCache
 
@@ -105,15 +105,25 @@ class Executor:
         self._failpoint("executor.owned")
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop`. Raises Defect; Transient errors are ridden out with back-off."""
+        """Work until `stop`. Raises Defect; Transient errors are ridden out with back-off.
+
+        A sequence conflict is looked at twice: an execution purged between load and commit is one, and gone the second
+        time; a second writer is still there.
+        """
         pause = 0.05
+        conflicts = 0
         while not stop.is_set():
             try:
                 await self.take_over()
                 while not stop.is_set():
                     await self.step(POLL_S)
-                    pause = 0.05
+                    pause, conflicts = 0.05, 0
                 await self.save_relay()
+            except SequenceConflict as conflict:
+                conflicts += 1
+                if conflicts > 1:
+                    raise
+                log.warning("reading everything again: %s", conflict)
             except Transient as error:
                 log.warning("the executor starts over in %.2f s: %s", pause, error)
                 await self._clock.sleep(pause * (0.5 + self._clock.random()))

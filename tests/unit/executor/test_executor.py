@@ -12,7 +12,7 @@ from levada.model.errors import Transient
 from levada.model.states import State
 from levada.runtime.clock import SystemClock
 from levada.runtime.platform import Platform
-from levada.store.port import Commit, FlowRow
+from levada.store.port import Commit, FlowRow, SequenceConflict
 from levada_executor import batch as batch_module
 from levada_executor.executor import Executor
 from levada_executor.main import compose
@@ -274,3 +274,35 @@ async def test_ended_executions_leave_the_cache() -> None:
     await w.drain()
     assert w.executor._cache.get("E") is None
     assert State("SUCCESS").is_terminal
+
+
+async def test_an_execution_that_was_purged_meanwhile_does_not_stop_the_executor() -> None:
+    w = await World().open(LOG)
+    store = w.platform.executions
+    real, conflicts, stop = store.commit, [SequenceConflict("purged")], asyncio.Event()
+
+    async def commit(batch: Commit) -> list[tuple[str, str]]:
+        if batch.writes and conflicts:
+            raise conflicts.pop()
+        return await real(batch)
+
+    store.commit = commit  # type: ignore[method-assign]
+    await w.send(start("E"))
+    running = asyncio.create_task(w.executor.run(stop))
+    while await w.state("E") is None:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    stop.set()
+    await running
+    assert await w.state("E") == "SUCCESS"
+
+
+async def test_a_second_writer_stops_the_executor_loudly() -> None:
+    w = await World().open(LOG)
+
+    async def commit(batch: Commit) -> list[tuple[str, str]]:
+        raise SequenceConflict("somebody else writes")
+
+    w.platform.executions.commit = commit  # type: ignore[method-assign]
+    await w.send(start("E"))
+    with pytest.raises(SequenceConflict):
+        await w.executor.run(asyncio.Event())
