@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import errno
 import logging
 
 from levada import plugins
@@ -11,7 +12,7 @@ from levada.engine import Environment
 from levada.flowfile import FlowCache
 from levada.runtime import logs
 from levada.runtime.clock import SystemClock
-from levada.runtime.config import load
+from levada.runtime.config import Config, load
 from levada.runtime.health import Health
 from levada.runtime.lifecycle import Lifecycle, run_process
 from levada.runtime.platform import Platform
@@ -50,12 +51,25 @@ async def start(api: Api) -> list[Listening]:
     host = auth.listen_host(api.config, api.gate)
     main_port = await listen(Application(api, table.router(), api.gate), host, api.config.port)
     try:
-        management = await listen(Application(api, table.management_router(), None), host, api.config.management_port)
+        management = await _listen_management(api, host)
     except BaseException:
         await main_port.close()
         raise
     log.info("the API listens on %s, health and metrics on %s", main_port.url, management.url)
     return [main_port, management]
+
+
+async def _listen_management(api: Api, host: str) -> Listening:
+    """Listen on the management port; the default one gives way when another Levada of this machine has it."""
+    application = Application(api, table.management_router(), None)
+    port = api.config.management_port
+    try:
+        return await listen(application, host, port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or port != Config().management_port:
+            raise
+    log.warning("port %d for health and metrics is taken; any free one is used", port)
+    return await listen(Application(api, table.management_router(), None), host, 0)
 
 
 async def run(platform: Platform, stop: asyncio.Event) -> None:
