@@ -301,7 +301,9 @@ BYTES = {
 @pytest.mark.parametrize("name", BYTES)
 def test_what_is_no_request_is_answered_and_the_next_one_too(name: str, server: Installation) -> None:
     data, expected = BYTES[name]
+    told = len(server.log)
     assert expected in exchange(server.port, data).partition(b"\r\n")[0]
+    assert "Traceback" not in server.log[told:], "a port scan must not fill the log"
 
 
 def test_a_body_that_never_ends_and_is_cut_leaves_nothing(server: Installation, typed: str) -> None:

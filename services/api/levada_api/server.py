@@ -11,6 +11,7 @@ import logging
 
 import msgspec
 from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from levada_api import errors, routing
 from levada_api.auth import Gate
@@ -112,6 +113,7 @@ class Listening(msgspec.Struct):
 async def listen(application: Application, host: str, port: int) -> Listening:
     """Start to serve; port 0 takes a free one. Raises OSError when the address is taken."""
     limit = application.api.config.limits.body
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
     server = web.Server(
         application,
         request_factory=functools.partial(_request, asyncio.get_running_loop(), limit),
@@ -125,6 +127,12 @@ async def listen(application: Application, host: str, port: int) -> Listening:
         await runner.cleanup()
         raise
     return Listening(host, runner.addresses[0][1], runner)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether to print what aiohttp has to say: bytes that are no HTTP are their sender's error, answered with 400."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError) or log.isEnabledFor(logging.DEBUG)
 
 
 def _request(loop: asyncio.AbstractEventLoop, limit: int, *parts: object) -> web.BaseRequest:
