@@ -1,7 +1,7 @@
 """Replay one seed of the simulation, or look through many.
 
-    .venv/bin/python tests/simulation/simflow.py --seed 17 --trace
-    .venv/bin/python tests/simulation/simflow.py --seeds 0-2000
+.venv/bin/python tests/simulation/simflow.py --seed 17 --trace
+.venv/bin/python tests/simulation/simflow.py --seeds 0-2000
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def main() -> int:
         if options.trace:
             print("\n".join(world.lines))
         if problems or options.seed is not None:
-            print(f"seed {seed}: {len(world.ledger.entries)} runs, {len(world.tables.heads)} executions, {world.digest[:16]}")
+            print(
+                f"seed {seed}: {len(world.ledger.entries)} runs, {len(world.tables.heads)} executions, {world.digest[:16]}"
+            )
             for problem in problems:
                 print(f"  {problem}")
         failed += bool(problems)

@@ -45,7 +45,7 @@ def draw_climate(chance: random.Random) -> Climate:
         crash=rate(0.012),
         freeze=rate(0.008),
         slow=rate(0.03),
-        duplicate=rate(0.1),
+        duplicate=rate(0.4),
         gremlins=chance.choice([0.0, 0.1, 0.3, 0.6]),
     )
 

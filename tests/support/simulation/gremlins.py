@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 HOUR_US = 3_600_000_000
+#: A token that no claim was ever given.
+FORGED = "f" * 32
 
 
 async def play(world: World) -> None:
@@ -61,7 +63,7 @@ async def freeze_worker(world: World) -> None:
 async def cut_worker(world: World) -> None:
     """Its network is gone, sometimes beyond the lease; the tasks in it go on."""
     if (process := _some_worker(world)) is not None:
-        seconds = world.chance.choice([1.0, 5.0, 9.0, 14.0])
+        seconds = world.chance.choice([1.0, 7.0, 9.0, 14.0])
         world.trace(process.name, "cut", f"{seconds}")
         process.cut_until = world.loop.time() + seconds
 
@@ -103,7 +105,7 @@ async def forge_result(world: World) -> None:
         execution_id=execution_id,
         task_run_id=task_run_id,
         attempt=lease.attempt,
-        token="f" * 32,
+        token=FORGED,
         state=State.SUCCESS,
         at=world.now_us(),
         outputs={"attempt": lease.attempt, "nonce": "forged"},

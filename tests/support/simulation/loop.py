@@ -170,9 +170,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         pass
 
 
-def _adopted(
-    loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context | None = None
-) -> asyncio.Task[Any]:
+def _adopted(loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context | None = None) -> asyncio.Task[Any]:
     task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, context=context)
     process = PROCESS.get() if context is None else context.get(PROCESS)
     if process is not None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from levada import engine
-from levada.bus.port import COMMANDS
+from levada.bus.port import COMMANDS, Outgoing
 from levada.model import commands as cmd
 from levada.model import events as ev
 from levada.model.execution import Execution
@@ -34,6 +34,7 @@ class Watch:
         self._world = world
         self._limits = {f"main/sim/{flow.id}": flow.limit for flow in world.planned if flow.limit is not None}
         self._running: dict[str, set[str]] = {key: set() for key in self._limits}
+        self.lost: set[tuple[str, int]] = set()
 
     def committed(self, commit: Commit) -> None:
         """No flow runs more executions at once than it may."""
@@ -50,7 +51,19 @@ class Watch:
             limit = self._limits[key]
             assert limit is not None
             if len(running) > limit:
-                self._world.broken(f"{len(running)} executions of {key} run at once, but its limit is {limit}: {sorted(running)}")
+                self._world.broken(
+                    f"{len(running)} executions of {key} run at once, but its limit is {limit}: {sorted(running)}"
+                )
+
+    def appended(self, records: Sequence[Outgoing]) -> None:
+        """Remember which attempts were lost, or given back: only they may be followed without a result."""
+        for record in records:
+            command = cmd.decode(record.body)
+            match command:
+                case cmd.WorkerLost() | cmd.TaskFinished(released=True):
+                    self.lost.add((command.task_run_id, command.attempt))
+                case _:
+                    continue
 
     def claimed(self, process: Process, commands: Sequence[cmd.Command]) -> None:
         """The queue hands out nothing of an execution that has ended, but for its after tasks."""
@@ -181,6 +194,9 @@ class _History:
                 self._after = True
             case ev.TaskRunResubmitted() if self._world.storm.calm:
                 self._broken(f"attempt {event.attempt} of {event.id} was lost although nothing went wrong")
+            case ev.TaskRunResubmitted():
+                if (event.id, event.attempt) not in self._world.watch.lost:
+                    self._broken(f"attempt {event.attempt} of {event.id} was given up, but nobody had lost it")
             case ev.TaskRunCreated() | ev.TaskRunSubmitted() | ev.TaskRunStarted():
                 if self._terminal and not self._after:
                     self._broken(f"{type(event).__name__} of {event.id} after its end")
@@ -188,15 +204,19 @@ class _History:
                 return
 
     def _waits(self, event: ev.Event) -> None:
-        """A retry does not begin before its time."""
-        if isinstance(event, ev.TaskRunRetrying):
-            self._due[event.id] = event.due
-        elif isinstance(event, ev.ExecutionRewound):
-            self._due.clear()
-        elif isinstance(event, ev.TaskRunSubmitted):
-            due = self._due.pop(event.id, None)
-            if due is not None and event.at < due:
-                self._broken(f"attempt {event.attempt} of {event.id} began {(due - event.at) / 1e6:.3f} s too early")
+        """A retry or the next pass of a loop does not begin before its time."""
+        match event:
+            case ev.TaskRunRetrying() | ev.TaskRunStateChanged():
+                self._due[event.id] = event.due or 0
+            case ev.ExecutionRewound():
+                self._due.clear()
+            case ev.TaskRunSubmitted() | ev.IterationRestarted():
+                due = self._due.pop(event.id, 0)
+                if event.at < due:
+                    what = type(event).__name__
+                    self._broken(f"{what} of {event.id} came {(due - event.at) / 1e6:.3f} s too early")
+            case _:
+                return
 
     def _end(self, event: Any) -> None:
         """One result per attempt, and it is the one that this attempt wrote down."""

@@ -25,17 +25,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Commands whose repeats may come at any time: they carry a natural key. What people ask for may only repeat at once.
-REPEATABLE = (
-    cmd.StartExecution,
-    cmd.TaskStarted,
-    cmd.TaskFinished,
-    cmd.WorkerLost,
-    cmd.SubflowEnded,
-    cmd.TimerFired,
-    cmd.AdmitExecution,
-)
-
 
 class Line:
     """A process's only way out. `immortal` processes (users) are not killed or frozen by their calls."""
@@ -88,25 +77,14 @@ class SimBus:
         return self._bus.partitions
 
     async def append(self, records: Sequence[Outgoing]) -> None:
-        await self._line.call("bus.append", lambda: self._append(records))
-
-    async def _append(self, records: Sequence[Outgoing]) -> None:
-        world = self._line.world
-        await world.append(self._line.process.name, records)
-        if world.chance.random() < world.climate.duplicate:
-            await world.append("again", records)
-        if world.chance.random() < world.climate.duplicate:
-            repeats = [record for record in records if isinstance(cmd.decode(record.body), REPEATABLE)]
-            world.later(world.chance.random() * 10, lambda: world.append("late", repeats))
+        await self._line.call("bus.append", lambda: self._line.world.append(self._line.process.name, records))
 
     async def poll(
         self, topic: str, positions: Mapping[int, int], *, max_records: int, max_bytes: int, timeout_s: float
     ) -> list[Record]:
         return await self._line.call(
             "bus.poll",
-            lambda: self._bus.poll(
-                topic, positions, max_records=max_records, max_bytes=max_bytes, timeout_s=timeout_s
-            ),
+            lambda: self._bus.poll(topic, positions, max_records=max_records, max_bytes=max_bytes, timeout_s=timeout_s),
         )
 
     async def ends(self, topic: str) -> dict[int, int]:

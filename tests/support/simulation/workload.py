@@ -81,7 +81,8 @@ def _work(chance: random.Random, names: _Names) -> dict[str, Any]:
     }
     x = chance.random()
     if x < 0.25:
-        task["retry"] = {"type": "constant", "interval": "PT2S", "maxAttempts": 3}
+        task["retry"] = {"type": "constant", "interval": chance.choice(["PT2S", "PT6S"]), "maxAttempts": 4}
+        task["fails"] = chance.choice([0.0, 0.3, 0.7])
     elif x < 0.45:
         task["onWorkerLost"] = "fail"
         names.once.append((names.flow, task["id"]))
@@ -103,7 +104,11 @@ def _leaf(chance: random.Random, names: _Names) -> dict[str, Any]:
         case "return":
             return {"id": names.next("return"), "type": "core.debug.Return", "format": "{{ taskrun.id }}"}
         case "fail":
-            task = {"id": names.next("fail"), "type": "core.execution.Fail", "condition": chance.choice(["true", "false"])}
+            task = {
+                "id": names.next("fail"),
+                "type": "core.execution.Fail",
+                "condition": chance.choice(["true", "false"]),
+            }
             if chance.random() < 0.5:
                 task["allowFailure"] = True
             return task
@@ -149,7 +154,7 @@ def _container(chance: random.Random, kind: str, children: list[dict[str, Any]])
         case "allow":
             return {"type": "core.flow.AllowFailure", "tasks": children}
         case _:
-            often = {"interval": "PT1S", "maxIterations": chance.randint(1, 3)}
+            often = {"interval": chance.choice(["PT1S", "PT4S"]), "maxIterations": chance.randint(1, 3)}
             return {"type": "core.flow.LoopUntil", "condition": "false", "checkFrequency": often, "tasks": children}
 
 

@@ -64,6 +64,17 @@ STORM_S = 40.0
 PATIENCE_S = 900.0
 """How long everything may take to come to rest afterwards, in virtual time."""
 
+#: Commands whose repeats may come at any time: they carry a natural key. What people ask for may only repeat at once.
+REPEATABLE = (
+    cmd.StartExecution,
+    cmd.TaskStarted,
+    cmd.TaskFinished,
+    cmd.WorkerLost,
+    cmd.SubflowEnded,
+    cmd.TimerFired,
+    cmd.AdmitExecution,
+)
+
 _registry: list[Registry] = []
 
 
@@ -98,6 +109,7 @@ class World:
         self.planned = draw_flows(self.chance)
         self.loop = VirtualLoop()
         self.ledger = self.loop.ledger = Ledger(seed)  # type: ignore[attr-defined]
+        self.loop.world = self  # type: ignore[attr-defined]
         self.registry = registry()
         self.tables = memory.Tables()
         self.clock = SimClock(self)
@@ -151,7 +163,9 @@ class World:
         self.violations.append(text)
 
     def committed(self, process: Process, commit: Commit) -> None:
-        done = " ".join(f"{write.execution.id[-6:]}@{write.execution.seq}={write.execution.state}" for write in commit.writes)
+        done = " ".join(
+            f"{write.execution.id[-6:]}@{write.execution.seq}={write.execution.state}" for write in commit.writes
+        )
         self.trace(process.name, "commit", done)
         self.watch.committed(commit)
 
@@ -159,6 +173,16 @@ class World:
         self.watch.claimed(process, commands)
 
     async def append(self, who: str, records: Sequence[Outgoing]) -> None:
+        """Put records on the bus, some of them twice: at once, or much later."""
+        self.watch.appended(records)
+        await self._put(who, records)
+        if self.chance.random() < self.climate.duplicate:
+            await self._put("again", records)
+        if self.chance.random() < self.climate.duplicate:
+            repeats = [record for record in records if isinstance(cmd.decode(record.body), REPEATABLE)]
+            self.later(self.chance.random() * 10, lambda: self._put("late", repeats))
+
+    async def _put(self, who: str, records: Sequence[Outgoing]) -> None:
         for record in records:
             self.trace(who, "append", f"{partition_of(record.key, PARTITIONS)} {record.body.decode()[:200]}")
         await self.bus.append(records)
@@ -406,4 +430,3 @@ class _Quiet:
 
     def over(self) -> None:
         logging.disable(self._before)
-

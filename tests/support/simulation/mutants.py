@@ -1,0 +1,296 @@
+"""Fences taken away, one at a time: each must make the oracle speak, else workload or oracle are too weak.
+
+A mutant is a context manager that patches the product. Some fences are held by a second one behind them (the events'
+sequence behind the epoch): then only both together can be missed, and the mutant takes both.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from levada.engine import concurrency, results, timers
+from levada.engine.turn import Turn
+from levada.jobs.memory import MemoryJobs
+from levada.model import commands as cmd
+from levada.model.effects import TimerKind
+from levada.model.execution import TaskRun
+from levada.model.states import State
+from levada.store.memory import executions as store
+from levada.store.memory.executions import MemoryExecutionStore
+from levada.store.port import Commit
+from levada_executor.executor import Executor
+from levada_executor.timers import TimerLoop
+from levada_worker.worker import Worker
+from simulation.gremlins import FORGED
+from simulation.loop import PROCESS
+
+Mutant = Callable[[], Any]
+
+#: The module; the package exports its function under the same name.
+decide = importlib.import_module("levada.engine.decide")
+
+
+@contextmanager
+def _patched(*patches: tuple[Any, str, Any]) -> Iterator[None]:
+    active = [mock.patch.object(owner, name, new) for owner, name, new in patches]
+    for patch in active:
+        patch.start()
+    try:
+        yield
+    finally:
+        for patch in active:
+            patch.stop()
+
+
+def _nothing(*args: Any, **more: Any) -> None:
+    return None
+
+
+def no_epoch() -> Any:
+    """A zombie's commit is not refused by the epoch of its partitions."""
+    return _patched((MemoryExecutionStore, "_check_owners", _nothing))
+
+
+def no_fence_at_all() -> Any:
+    """Neither the epoch nor the sequence of events refuses a zombie's commit."""
+    return _patched(
+        (MemoryExecutionStore, "_check_owners", _nothing), (MemoryExecutionStore, "_check_sequences", _nothing)
+    )
+
+
+def token_ignored() -> Any:
+    """A result counts for the present attempt whatever token it carries."""
+
+    def current(turn: Turn, task_run_id: str, attempt: int, token: str) -> TaskRun | None:
+        run = turn.execution.task_runs.get(task_run_id)
+        return run if run is not None and run.state in results._HELD and run.attempt == attempt else None
+
+    return _patched((results, "_current", current))
+
+
+def attempt_ignored() -> Any:
+    """A result of any attempt of the task run counts for the one that is running."""
+
+    def current(turn: Turn, task_run_id: str, attempt: int, token: str) -> TaskRun | None:
+        run = turn.execution.task_runs.get(task_run_id)
+        given_out = token != FORGED
+        return run if run is not None and run.state in results._HELD and given_out else None
+
+    return _patched((results, "_current", current))
+
+
+def starts_not_deduplicated() -> Any:
+    """The same start again makes the execution again."""
+    original = decide._start
+
+    def start(execution: Any, *rest: Any) -> Any:
+        return original(None, *rest)
+
+    return _patched((decide, "_start", start))
+
+
+def offsets_first() -> Any:
+    """Positions are stored in a transaction of their own, before what the records caused."""
+    original = MemoryExecutionStore.commit
+
+    async def commit(self: MemoryExecutionStore, batch: Commit) -> Any:
+        await original(self, Commit(owned=batch.owned, positions=batch.positions, relayed=batch.relayed))
+        process = PROCESS.get()
+        assert process is not None
+        await process.loop.world.line(process).call("commit gap", _soon)  # type: ignore[attr-defined]
+        return await original(self, batch)
+
+    return _patched((MemoryExecutionStore, "commit", commit))
+
+
+async def _soon() -> None:
+    return None
+
+
+def unsent_forgotten() -> Any:
+    """A new owner does not send what was committed but not sent."""
+
+    async def unsent(self: Any, partition: int, from_off: int) -> list[Any]:
+        return []
+
+    return _patched((MemoryExecutionStore, "unsent", unsent))
+
+
+def relayed_before_sent() -> Any:
+    """A commit stores its own commands as sent."""
+    original = MemoryExecutionStore._move
+
+    def move(self: MemoryExecutionStore, batch: Commit, admitted: Any) -> None:
+        original(self, batch, admitted)
+        for part in batch.owned:
+            self.tables.owners[part].relay_off = self.tables.owners[part].out_next
+
+    return _patched((MemoryExecutionStore, "_move", move))
+
+
+def retry_timers_ask_nothing() -> Any:
+    """The timer of a retry begins the task run whatever became of it."""
+    original = timers.fired
+
+    def fired(turn: Turn, command: cmd.TimerFired) -> None:
+        run = turn.execution.task_runs.get(command.task_run_id or "")
+        if command.kind == TimerKind.RETRY and run is not None:
+            timers.tasks.begin(turn, run, turn.plan.nodes[run.task_id])
+        else:
+            original(turn, command)
+
+    return _patched((decide, "_HANDLERS", {**decide._HANDLERS, cmd.TimerFired: fired}))
+
+
+def timers_never_too_early() -> Any:
+    """A timer of an earlier wait ends the present one."""
+    return _patched((timers, "_is_due", lambda turn, run: True))
+
+
+def timers_marked_first() -> Any:
+    """Timers are marked as fired before their commands are on the bus."""
+
+    async def fire(self: TimerLoop) -> int:
+        self._next_due = None
+        due = await self._store.due_timers(self._clock.now_us(), 500)
+        if due:
+            await self._store.mark_fired(due)
+            from levada_executor.timers import _command
+
+            await self._bus.append([_command(timer) for timer in due])
+        return len(due)
+
+    return _patched((TimerLoop, "fire", fire))
+
+
+def one_slot_too_many() -> Any:
+    """The queue admits one more than the limit."""
+    original = store._admit
+    return _patched((store, "_admit", lambda slots, limit: original(slots, limit + 1)))
+
+
+def slots_kept_when_killed() -> Any:
+    """A killed execution keeps its slot."""
+    original = concurrency.release
+
+    def release(turn: Turn) -> None:
+        if turn.execution.state is not State.KILLED:
+            original(turn)
+
+    return _patched((concurrency, "release", release))
+
+
+def claims_shared() -> Any:
+    """An attempt that is claimed is given to the next worker that asks."""
+    original = MemoryJobs._claim
+
+    async def claim(self: MemoryJobs[Any], *rest: Any) -> Any:
+        for lease in self._leases.values():
+            if lease.state == "claimed":
+                lease.state = "submitted"
+        return await original(self, *rest)
+
+    return _patched((MemoryJobs, "_claim", claim))
+
+
+def losses_unnoticed() -> Any:
+    """Leases that ran out are never reported."""
+
+    async def expire(self: Any, limit: int) -> int:
+        return 0
+
+    return _patched((MemoryJobs, "expire", expire))
+
+
+def losses_always_retried() -> Any:
+    """`onWorkerLost: fail` is not looked at."""
+    original = results.lost
+
+    def lost(turn: Turn, command: cmd.WorkerLost) -> None:
+        run = turn.execution.task_runs.get(command.task_run_id)
+        if run is not None and run.attempt == command.attempt and run.state is State.RUNNING:
+            results._again(turn, run, turn.plan.nodes[run.task_id], "the worker was lost")
+        else:
+            original(turn, command)
+
+    return _patched((decide, "_HANDLERS", {**decide._HANDLERS, cmd.WorkerLost: lost}))
+
+
+def losses_of_any_attempt() -> Any:
+    """The loss of an old attempt's worker is taken for that of the present one."""
+    original = results.lost
+
+    def lost(turn: Turn, command: cmd.WorkerLost) -> None:
+        run = turn.execution.task_runs.get(command.task_run_id)
+        present = command if run is None else cmd.WorkerLost(
+            execution_id=command.execution_id, task_run_id=command.task_run_id, attempt=run.attempt
+        )  # fmt: skip
+        original(turn, present)
+
+    return _patched((decide, "_HANDLERS", {**decide._HANDLERS, cmd.WorkerLost: lost}))
+
+
+def workers_do_not_fence() -> Any:
+    """A worker that can not renew lets its tasks run on."""
+
+    async def fence(self: Worker) -> None:
+        return None
+
+    return _patched((Worker, "_fence_loop", fence))
+
+
+def withdrawn_stays_queued() -> Any:
+    """A killed attempt that nobody has claimed stays in the queue."""
+
+    def withdraw(self: MemoryExecutionStore, key: Any) -> None:
+        return None
+
+    def rows(self: MemoryExecutionStore, write: Any) -> None:
+        kept = {key: lease for key, lease in self.tables.leases.items() if lease.state == "submitted"}
+        original(self, write)
+        for key, lease in kept.items():
+            self.tables.leases.setdefault(key, lease)
+
+    original = MemoryExecutionStore._write_task_runs
+    return _patched((MemoryExecutionStore, "_withdraw", withdraw), (MemoryExecutionStore, "_write_task_runs", rows))
+
+
+def ambiguous_commit_believed_failed() -> Any:
+    """After a commit without an answer the executor goes on from what it has in memory."""
+    original = Executor.take_over
+
+    async def take_over(self: Executor) -> None:
+        if not self._owned:
+            await original(self)
+
+    return _patched((Executor, "take_over", take_over))
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    no_epoch,
+    no_fence_at_all,
+    token_ignored,
+    attempt_ignored,
+    starts_not_deduplicated,
+    offsets_first,
+    unsent_forgotten,
+    relayed_before_sent,
+    retry_timers_ask_nothing,
+    timers_never_too_early,
+    timers_marked_first,
+    one_slot_too_many,
+    slots_kept_when_killed,
+    claims_shared,
+    losses_unnoticed,
+    losses_always_retried,
+    losses_of_any_attempt,
+    workers_do_not_fence,
+    withdrawn_stays_queued,
+    ambiguous_commit_believed_failed,
+)
+
+__all__ = ["MUTANTS", "Mutant"]
