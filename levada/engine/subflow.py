@@ -177,7 +177,7 @@ def _start_batches(turn: Turn, run: TaskRun, node: Node, given: dict[str, Any] |
     attempt = run.attempt + 1
     turn.emit(TaskRunStarted(at=turn.now, id=run.id, attempt=attempt))
     wait = _flag(node.task.properties, "wait", True)
-    counts = {State.SUCCESS.value: len(batches)}
+    counts = {State.RUNNING.value: 0, State.SUCCESS.value: len(batches)}
     if wait:
         counts = {**{state.value: 0 for state in COUNTED}, State.RUNNING.value: len(batches)}
     outputs: dict[str, Any] = {"numberOfBatches": len(batches), "iterations": counts}
