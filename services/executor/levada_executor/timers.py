@@ -5,6 +5,7 @@ armed it, a lost worker its attempt.
 """
 
 import asyncio
+import heapq
 import logging
 
 from levada.bus.port import COMMANDS, Bus, Outgoing
@@ -17,6 +18,7 @@ log = logging.getLogger("levada.executor")
 
 LOOK_S = 1.0
 BATCH = 500
+KNOWN_MAX = 100_000
 
 
 class TimerLoop:
@@ -26,14 +28,15 @@ class TimerLoop:
         self._store = store
         self._bus = bus
         self._clock = clock
-        self._next_due: int | None = None
+        self._known: list[int] = []
         self._woken = asyncio.Event()
 
     def wake(self, due: int) -> None:
-        """A timer was armed."""
-        if self._next_due is None or due < self._next_due:
-            self._next_due = due
-            self._woken.set()
+        """A timer was armed. Beyond KNOWN_MAX the look every LOOK_S finds it."""
+        if len(self._known) < KNOWN_MAX:
+            heapq.heappush(self._known, due)
+            if self._known[0] == due:
+                self._woken.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -43,8 +46,10 @@ class TimerLoop:
 
     async def fire(self) -> int:
         """Put the commands of due timers on the bus; return how many."""
-        self._next_due = None
-        due = await self._store.due_timers(self._clock.now_us(), BATCH)
+        now = self._clock.now_us()
+        while self._known and self._known[0] <= now:
+            heapq.heappop(self._known)
+        due = await self._store.due_timers(now, BATCH)
         if due:
             await self._bus.append([_command(timer) for timer in due])
             await self._store.mark_fired(due)
@@ -53,8 +58,8 @@ class TimerLoop:
     async def _wait(self, stop: asyncio.Event) -> None:
         self._woken.clear()
         wait_s = LOOK_S
-        if self._next_due is not None:
-            wait_s = min(max((self._next_due - self._clock.now_us()) / 1_000_000, 0.001), LOOK_S)
+        if self._known:
+            wait_s = min(max((self._known[0] - self._clock.now_us()) / 1_000_000, 0.001), LOOK_S)
         woken = asyncio.ensure_future(self._woken.wait())
         stopped = asyncio.ensure_future(stop.wait())
         slept = asyncio.ensure_future(self._clock.sleep(wait_s))

@@ -306,3 +306,19 @@ async def test_a_second_writer_stops_the_executor_loudly() -> None:
     await w.send(start("E"))
     with pytest.raises(SequenceConflict):
         await w.executor.run(asyncio.Event())
+
+
+async def test_a_timer_fires_when_it_is_due_and_not_at_the_next_look() -> None:
+    w = World()
+    nap = LOG.replace("core.log.Log", "core.flow.Sleep").replace('message: "{{ execution.id }}"', "duration: PT0.2S")
+    await w.open(nap)
+    stop = asyncio.Event()
+    running = [asyncio.create_task(part(stop)) for part in (w.executor.run, w.timers.run)]
+    await w.send(start("A"))
+    await asyncio.sleep(0.1)
+    await w.send(start("B"))
+    async with asyncio.timeout(0.9):
+        while await w.state("B") != "SUCCESS" or await w.state("A") != "SUCCESS":
+            await asyncio.sleep(0.01)
+    stop.set()
+    await asyncio.gather(*running)
