@@ -318,7 +318,7 @@ async def test_a_timer_fires_when_it_is_due_and_not_at_the_next_look() -> None:
     await asyncio.sleep(0.1)
     await w.send(start("B"))
     async with asyncio.timeout(0.9):
-        while await w.state("B") != "SUCCESS" or await w.state("A") != "SUCCESS":
+        while await w.state("B") != "SUCCESS" or await w.state("A") != "SUCCESS":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     stop.set()
     await asyncio.gather(*running)
