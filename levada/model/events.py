@@ -1,7 +1,7 @@
 """Events: what happened to an execution. The only truth; past tense; never edited.
 
 `engine.evolve` folds them into an `Execution`. The event log has one row per turn, keyed by the number of its first
-event. `at` is epoch microseconds. A new shape gets a new tag plus an upcaster in `store/upcast.py` and a golden file of
+event. `at` is epoch microseconds. A new shape gets a new tag and code that still reads the old one; tests/golden keeps
 the old bytes.
 """
 
