@@ -22,7 +22,7 @@ def admit(turn: Turn) -> State | None:
         return None
     match concurrency.behavior:
         case ConcurrencyBehavior.QUEUE:
-            turn.effect(JoinQueue(flow_key=x.flow_key, limit=concurrency.limit))
+            turn.effect(JoinQueue(flow_key=x.flow_key, limit=concurrency.limit, at=turn.now))
             return State.QUEUED
         case ConcurrencyBehavior.CANCEL:
             return State.CANCELLED

@@ -138,7 +138,7 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     cmd.SubflowEnded: results.subflow_ended,
     cmd.SubflowStarted: results.subflow_started,
     cmd.TimerFired: timers.fired,
-    cmd.AdmitExecution: lambda turn, command: lifecycle.admitted(turn),
+    cmd.AdmitExecution: lifecycle.admitted,
     cmd.UnqueueExecution: lifecycle.ask_unqueue,
     cmd.ForceRunExecution: lambda turn, command: lifecycle.ask_force_run(turn),
     cmd.ContinueExecution: _go_on,

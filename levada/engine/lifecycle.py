@@ -9,6 +9,7 @@ from levada.engine import concurrency, inputs, kill, rewind, root, tasks, timers
 from levada.engine.context import iso
 from levada.engine.turn import Refused, Turn
 from levada.model.commands import (
+    AdmitExecution,
     ChangeExecutionState,
     FaultExecution,
     KillExecution,
@@ -88,9 +89,13 @@ def set_labels(turn: Turn, command: SetLabels) -> None:
     turn.emit(LabelsSet(at=turn.now, labels=list(merged.items())))
 
 
-def admitted(turn: Turn) -> None:
-    """The store gave this execution a slot. One that left the queue meanwhile gives it back."""
+def admitted(turn: Turn, command: AdmitExecution) -> None:
+    """The store gave this execution a slot. One that left the queue meanwhile gives it back; one that queued again
+    since then waits for another.
+    """
     x = turn.execution
+    if x.state is State.QUEUED and command.queued not in (None, x.history[-1][1]):
+        return
     if x.state is not State.QUEUED:
         if x.is_terminal:
             concurrency.release(turn)

@@ -142,7 +142,9 @@ class TimerFired(_Command, frozen=True, kw_only=True, tag="timer_fired"):
 
 
 class AdmitExecution(_Command, frozen=True, kw_only=True, tag="admit_execution"):
-    """A concurrency slot was given to this queued execution."""
+    """A concurrency slot was given to this execution, which is queued since `queued` (None: older versions)."""
+
+    queued: int | None = None
 
 
 class UnqueueExecution(_Command, frozen=True, kw_only=True, tag="unqueue_execution"):

@@ -72,10 +72,11 @@ class ClaimSlot(_Effect, frozen=True, kw_only=True):
 
 
 class JoinQueue(_Effect, frozen=True, kw_only=True):
-    """Wait for a slot of the flow, in the order of arrival."""
+    """Wait for a slot of the flow, in the order of arrival. `at` is when the execution became QUEUED."""
 
     flow_key: str
     limit: int
+    at: int
 
 
 class ReleaseSlot(_Effect, frozen=True, kw_only=True):

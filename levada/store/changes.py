@@ -24,8 +24,22 @@ def jobs_wanted(write: ExecutionWrite) -> dict[str, Job]:
 
 
 def last_of_each(changes: Sequence[SlotChange]) -> list[SlotChange]:
-    """Return the last change of each execution and flow: one that starts and ends in the same batch leaves no trace."""
-    return list({(change.flow_key, change.execution_id): change for change in changes}.values())
+    """Return what is left of the changes of each execution and flow: one that starts and ends in the same batch leaves
+    no trace. Only who gives a slot back and queues again does both: the slot is not the one it waits for.
+    """
+    last: dict[tuple[str, str], SlotChange] = {}
+    released: dict[tuple[str, str], SlotChange] = {}
+    for change in changes:
+        key = (change.flow_key, change.execution_id)
+        last[key] = change
+        if change.kind == "release":
+            released[key] = change
+    left = []
+    for key, change in last.items():
+        if change.kind == "queue" and key in released:
+            left.append(released[key])
+        left.append(change)
+    return left
 
 
 def limits_of(changes: Sequence[SlotChange]) -> dict[str, int]:

@@ -132,8 +132,8 @@ class ExecutionStore(Protocol):
     async def slots(self, flow_keys: Sequence[str]) -> dict[str, int]:
         """Return how many executions hold a slot of each flow."""
 
-    async def commit(self, batch: Commit) -> list[tuple[str, str]]:
-        """Write the batch in one transaction; return (flow_key, execution id) of executions admitted to freed slots.
+    async def commit(self, batch: Commit) -> list[tuple[str, str, int]]:
+        """Write the batch in one transaction; return those admitted to freed slots: (flow_key, execution id, queued since).
 
         Admissions are made durable in the same transaction (as out entries of the batch's first partition).
         Raises Fenced (an epoch changed), SlotConflict, SequenceConflict; after any of them nothing was written.

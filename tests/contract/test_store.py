@@ -260,7 +260,10 @@ async def test_an_admission_is_a_command_to_send(world: World, owner: Owner) -> 
     own = OutEntry(0, 0, KillExecution(execution_id="x"))
     await owner.commit(slots=[claim("a"), queue("b"), queue("c", at=2)], out=[own])
     assert await owner.commit(slots=[release("a", 2)]) == [("f", "b"), ("f", "c")]
-    admitted = [OutEntry(0, 1, AdmitExecution(execution_id="b")), OutEntry(0, 2, AdmitExecution(execution_id="c"))]
+    admitted = [
+        OutEntry(0, 1, AdmitExecution(execution_id="b", queued=1)),
+        OutEntry(0, 2, AdmitExecution(execution_id="c", queued=2)),
+    ]
     assert await world.executions.unsent(0, 0) == [own, *admitted]
     (again,) = await world.executions.own([0], "two")
     assert again.out_next == 3
@@ -270,7 +273,7 @@ async def test_admissions_follow_the_commands_of_their_own_batch(world: World, o
     await owner.commit(slots=[claim("a"), queue("b")])
     own = OutEntry(0, 0, KillExecution(execution_id="x"))
     await owner.commit(slots=[release("a")], out=[own])
-    assert await world.executions.unsent(0, 0) == [own, OutEntry(0, 1, AdmitExecution(execution_id="b"))]
+    assert await world.executions.unsent(0, 0) == [own, OutEntry(0, 1, AdmitExecution(execution_id="b", queued=1))]
 
 
 async def test_leaving_the_queue_admits_nobody_else(world: World, owner: Owner) -> None:
@@ -291,6 +294,16 @@ async def test_a_release_without_limit_admits_nobody(world: World, owner: Owner)
 async def test_an_execution_that_starts_and_ends_in_one_batch_leaves_no_slot(world: World, owner: Owner) -> None:
     assert await owner.commit(slots=[claim("a"), release("a"), claim("b"), release("b")]) == []
     assert await world.executions.slots(["f"]) == {"f": 0}
+
+
+async def test_who_gives_a_slot_back_and_queues_again_in_one_batch_waits_like_everybody(
+    world: World, owner: Owner
+) -> None:
+    await owner.commit(slots=[claim("a"), queue("b", at=5)])
+    assert await owner.commit(slots=[release("a"), queue("a", at=9)]) == [("f", "b")]
+    assert await owner.commit(slots=[release("b")]) == [("f", "a")]
+    assert await owner.commit(slots=[release("a"), queue("a", at=20)]) == [("f", "a")]
+    assert await world.executions.slots(["f"]) == {"f": 1}
 
 
 async def test_a_repeated_claim_and_release_change_nothing(world: World, owner: Owner) -> None:

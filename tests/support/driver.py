@@ -75,6 +75,7 @@ class Driver:
         self.queue: deque[cmd.Command] = deque()
         self.slots: dict[str, list[str]] = {}
         self.waiting: dict[str, list[str]] = {}
+        self.queued: dict[str, int] = {}
         self.decisions = 0
         self._count = 0
 
@@ -164,6 +165,7 @@ class Driver:
                 self.slots.setdefault(effect.flow_key, []).append(execution_id)
             case fx.JoinQueue():
                 self.waiting.setdefault(effect.flow_key, []).append(execution_id)
+                self.queued[execution_id] = effect.at
                 self._admit(effect.flow_key, effect.limit)
             case fx.ReleaseSlot():
                 for held in (self.slots.get(effect.flow_key, []), self.waiting.get(effect.flow_key, [])):
@@ -179,7 +181,7 @@ class Driver:
         while waiting and len(held) < limit:
             execution_id = waiting.pop(0)
             held.append(execution_id)
-            self.queue.append(cmd.AdmitExecution(execution_id=execution_id))
+            self.queue.append(cmd.AdmitExecution(execution_id=execution_id, queued=self.queued[execution_id]))
 
     def _answer(self, job: Job) -> None:
         token = f"token-{job.task_run_id}-{job.attempt}"

@@ -254,9 +254,10 @@ class Owner:
         return self
 
     async def commit(self, *writes: ExecutionWrite, **parts: Any) -> list[tuple[str, str]]:
+        """Commit; return (flow_key, execution id) of those admitted."""
         self.read += 1
         parts.setdefault("positions", {min(self.epochs): self.read})
-        admitted: list[tuple[str, str]] = await self.store.commit(
+        admitted: list[tuple[str, str, int]] = await self.store.commit(
             Commit(owned=dict(self.epochs), writes=list(writes), **parts)
         )
-        return admitted
+        return [(flow_key, execution_id) for flow_key, execution_id, _ in admitted]

@@ -82,14 +82,14 @@ class MemoryExecutionStore:
 
     # --- the commit
 
-    async def commit(self, batch: Commit) -> list[tuple[str, str]]:
+    async def commit(self, batch: Commit) -> list[tuple[str, str, int]]:
         self._check_owners(batch)
         self._check_sequences(batch.writes)
         slots, admitted = self._decide_slots(batch.slots)
         self.tables.slots.update(slots)
         for write in batch.writes:
             self._write(write)
-        self._move(batch, [execution_id for _, execution_id in admitted])
+        self._move(batch, [AdmitExecution(execution_id=id, queued=queued) for _, id, queued in admitted])
         self.tables.logs.extend(batch.logs)
         self.tables.metrics.extend(batch.metrics)
         self.tables.dead.extend(batch.dead)
@@ -110,7 +110,7 @@ class MemoryExecutionStore:
         if len({write.execution.id for write in writes}) != len(writes):
             raise Defect("a commit holds two writes of one execution")
 
-    def _decide_slots(self, changes: Sequence[SlotChange]) -> tuple[Slots, list[tuple[str, str]]]:
+    def _decide_slots(self, changes: Sequence[SlotChange]) -> tuple[Slots, list[tuple[str, str, int]]]:
         """Return the flows' slots as they will be, and who is admitted. Raises SlotConflict."""
         final, limits = last_of_each(changes), limits_of(changes)
         flows = sorted({change.flow_key for change in final})
@@ -128,7 +128,8 @@ class MemoryExecutionStore:
             limit = limits.get(change.flow_key)
             if change.kind == "claim" and limit is not None and _held(slots[change.flow_key]) > limit:
                 raise SlotConflict(change.flow_key)
-        return slots, [(key, id) for key in flows if key in limits for id in _admit(slots[key], limits[key])]
+        limited = [key for key in flows if key in limits]
+        return slots, [(key, id, slots[key][id].at) for key in limited for id in _admit(slots[key], limits[key])]
 
     def _write(self, write: ExecutionWrite) -> None:
         execution, tables = write.execution, self.tables
@@ -176,7 +177,7 @@ class MemoryExecutionStore:
         elif lease is not None:
             lease.state = "cancel"
 
-    def _move(self, batch: Commit, admitted: Sequence[str]) -> None:
+    def _move(self, batch: Commit, admitted: Sequence[AdmitExecution]) -> None:
         """Move the positions and keep the commands to send."""
         owners = self.tables.owners
         for part, position in batch.positions.items():
@@ -185,9 +186,9 @@ class MemoryExecutionStore:
             owners[part].relay_off = max(relayed, owners[part].relay_off)
         for entry in batch.out:
             self._keep(entry)
-        for execution_id in admitted:
+        for command in admitted:
             first = min(batch.owned)
-            self._keep(OutEntry(first, owners[first].out_next, AdmitExecution(execution_id=execution_id)))
+            self._keep(OutEntry(first, owners[first].out_next, command))
 
     def _keep(self, entry: OutEntry) -> None:
         self.tables.out.setdefault(entry.partition, []).append(entry)

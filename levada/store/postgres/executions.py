@@ -88,7 +88,7 @@ class PostgresExecutionStore:
 
     # --- the commit
 
-    async def commit(self, batch: Commit) -> list[tuple[str, str]]:
+    async def commit(self, batch: Commit) -> list[tuple[str, str, int]]:
         rows = columns.of_commit(batch, self._now_us())
         self._failpoint("store.before_commit")
         withdrawn = "withdraw_task_runs" in rows
@@ -98,7 +98,7 @@ class PostgresExecutionStore:
             self._on_withdrawn()
         return admitted
 
-    async def _commit(self, batch: Commit, rows: columns.Rows) -> list[tuple[str, str]]:
+    async def _commit(self, batch: Commit, rows: columns.Rows) -> list[tuple[str, str, int]]:
         if not batch.slots:
             await self._write(self._database.fetch, batch, rows)
             return []
@@ -137,14 +137,14 @@ class PostgresExecutionStore:
         connection: Connection,
         batch: Commit,
         rows: list[columns.Row],
-        admitted: Sequence[tuple[str, str]],
+        admitted: Sequence[tuple[str, str, int]],
         out_next: dict[int, int],
     ) -> None:
         """Keep the commands to send, those of the admitted behind the batch's own in its first partition."""
         if admitted:
             first = min(batch.owned)
-            for number, (_, execution_id) in enumerate(admitted):
-                command = encoding.command_text(AdmitExecution(execution_id=execution_id))
+            for number, (_, execution_id, queued) in enumerate(admitted):
+                command = encoding.command_text(AdmitExecution(execution_id=execution_id, queued=queued))
                 rows.append((first, out_next[first] + number, self._now_us(), command))
             await connection.execute(SQL["advance_out"], first, len(admitted))
         if rows:

@@ -24,8 +24,8 @@ class SlotBook:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def apply(self, changes: Sequence[SlotChange]) -> list[tuple[str, str]]:
-        """Apply the changes; return (flow_key, execution id) of those admitted. Raises SlotConflict."""
+    async def apply(self, changes: Sequence[SlotChange]) -> list[tuple[str, str, int]]:
+        """Apply the changes; return (flow_key, execution id, queued since) of those admitted. Raises SlotConflict."""
         final = last_of_each(changes)
         limits = limits_of(changes)
         flows = sorted({change.flow_key for change in final})
@@ -37,7 +37,7 @@ class SlotBook:
         if not limits:
             return []
         rows = await self._connection.fetch(SQL["admit"], list(limits), list(limits.values()))
-        return [(flow_key, execution_id) for flow_key, execution_id in rows]
+        return [(flow_key, execution_id, queued) for flow_key, execution_id, queued in rows]
 
     async def _release(self, changes: Sequence[SlotChange]) -> None:
         if changes:

@@ -221,5 +221,6 @@ class Batch:
         if kind == "claim":
             held = self._environment.slots
             held[effect.flow_key] = held.get(effect.flow_key, 0) + 1
-        change = SlotChange(kind=kind, flow_key=effect.flow_key, execution_id=execution_id, at=self._now(), limit=limit)
+        at = effect.at if isinstance(effect, JoinQueue) else self._now()
+        change = SlotChange(kind=kind, flow_key=effect.flow_key, execution_id=execution_id, at=at, limit=limit)
         self._slots.append(change)

@@ -262,12 +262,13 @@ class Executor:
         await self._send(out)
         self._failpoint("executor.after_send")
 
-    def _admissions(self, admitted: Sequence[tuple[str, str]]) -> list[OutEntry]:
+    def _admissions(self, admitted: Sequence[tuple[str, str, int]]) -> list[OutEntry]:
         """The store wrote these at the end of the first partition's out log; they are sent like the others."""
         first = min(self._owned)
         entries = []
-        for _, execution_id in admitted:
-            entries.append(OutEntry(first, self._out_next[first], cmd.AdmitExecution(execution_id=execution_id)))
+        for _, execution_id, queued in admitted:
+            command = cmd.AdmitExecution(execution_id=execution_id, queued=queued)
+            entries.append(OutEntry(first, self._out_next[first], command))
             self._out_next[first] += 1
         return entries
 

@@ -6,6 +6,7 @@ sequence behind the epoch): then only both together can be missed, and the mutan
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -197,6 +198,16 @@ def claims_shared() -> Any:
     return _patched((MemoryJobs, "_claim", claim))
 
 
+def any_admission_counts() -> Any:
+    """An admission of an earlier wait lets the execution run."""
+    original = decide.lifecycle.admitted
+
+    def admitted(turn: Turn, command: cmd.AdmitExecution) -> None:
+        original(turn, cmd.AdmitExecution(execution_id=command.execution_id))
+
+    return _patched((decide, "_HANDLERS", {**decide._HANDLERS, cmd.AdmitExecution: admitted}))
+
+
 def losses_unnoticed() -> Any:
     """Leases that ran out are never reported."""
 
@@ -238,7 +249,7 @@ def workers_do_not_fence() -> Any:
     """A worker that can not renew lets its tasks run on."""
 
     async def fence(self: Worker) -> None:
-        return None
+        await asyncio.Event().wait()
 
     return _patched((Worker, "_fence_loop", fence))
 
@@ -285,6 +296,7 @@ MUTANTS: tuple[Mutant, ...] = (
     one_slot_too_many,
     slots_kept_when_killed,
     claims_shared,
+    any_admission_counts,
     losses_unnoticed,
     losses_always_retried,
     losses_of_any_attempt,

@@ -114,10 +114,10 @@ class SimStore:
     async def slots(self, flow_keys: Sequence[str]) -> dict[str, int]:
         return await self._line.call("store.slots", lambda: self._store.slots(flow_keys))
 
-    async def commit(self, batch: Commit) -> list[tuple[str, str]]:
+    async def commit(self, batch: Commit) -> list[tuple[str, str, int]]:
         return await self._line.call("store.commit", lambda: self._commit(batch))
 
-    async def _commit(self, batch: Commit) -> list[tuple[str, str]]:
+    async def _commit(self, batch: Commit) -> list[tuple[str, str, int]]:
         world = self._line.world
         try:
             admitted = await self._store.commit(batch)

@@ -46,6 +46,26 @@ def test_a_restart_that_had_to_queue_goes_on_when_it_is_admitted() -> None:
     assert (d.executions[failed.id].state, d.states(failed)) == (State.SUCCESS, {"a": "SUCCESS"})
 
 
+def test_an_admission_of_an_earlier_wait_gives_nothing() -> None:
+    verdicts = iter([State.SUCCESS, State.FAILED, State.SUCCESS, State.SUCCESS])
+    d = Driver(flow(work("a"), concurrency=Concurrency(limit=1)), work=lambda job: Done(state=next(verdicts)))
+    d.hold_jobs = True
+    d.start()
+    waited = d.start()
+    old = cmd.AdmitExecution(execution_id=waited.id, queued=d.queued[waited.id])
+    d.hold_jobs = False
+    d.play()
+    assert d.executions[waited.id].state is State.FAILED
+    d.hold_jobs = True
+    other = d.start()
+    d.send(cmd.RestartExecution(execution_id=waited.id))
+    d.send(old)
+    assert (d.executions[other.id].state, d.executions[waited.id].state) == (State.RUNNING, State.QUEUED)
+    d.hold_jobs = False
+    d.play()
+    assert d.executions[waited.id].state is State.SUCCESS
+
+
 def test_a_forced_restart_begins_its_tasks() -> None:
     verdicts = iter([State.FAILED, State.SUCCESS, State.SUCCESS])
     d = Driver(flow(work("a"), concurrency=Concurrency(limit=1)), work=lambda job: Done(state=next(verdicts)))

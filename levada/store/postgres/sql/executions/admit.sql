@@ -18,4 +18,4 @@ WITH free AS (
     WHERE s.flow_key = oldest.flow_key AND s.execution_id = oldest.execution_id
     RETURNING s.flow_key, s.execution_id, s.at
 )
-SELECT flow_key, execution_id FROM admitted ORDER BY flow_key, at, execution_id
+SELECT flow_key, execution_id, at FROM admitted ORDER BY flow_key, at, execution_id
