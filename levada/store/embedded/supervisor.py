@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 START_TIMEOUT_S = 300.0
 """Longest wait for a server that says it is starting: recovery after a crash replays its log first."""
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 10.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 3.0
 LOOK_EVERY_S = 2.0
 HEALTHY_AFTER_S = 60.0
 """A server that ran this long starts a new series of restarts."""

@@ -127,7 +127,7 @@ class Executor:
             except Transient as error:
                 log.warning("the executor starts over in %.2f s: %s", pause, error)
                 await self._clock.sleep(pause * (0.5 + self._clock.random()))
-                pause = min(pause * 2, 5.0)
+                pause = min(pause * 2, 2.0)
 
     async def step(self, timeout_s: float) -> int:
         """Poll once and apply what came; return the number of records."""
