@@ -38,7 +38,7 @@ def _visit(turn: Turn, container: str | None, ended_id: str | None) -> None:
     run = x.task_runs[container] if container is not None else None
     progress = run.progress if run is not None else x.progress
     assert progress is not None
-    if run is not None and (run.state.is_terminal or run.state is State.PAUSED):
+    if run is not None and run.state.is_terminal:
         return
     if run is not None and turn.plan.nodes[run.task_id].kind is not Kind.CONTAINER:
         return  # a worker orders these children

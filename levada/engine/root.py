@@ -49,6 +49,8 @@ def end(turn: Turn, state: State, error: str | None = None) -> None:
 def fail(turn: Turn, message: str) -> None:
     """Something outside of any task failed: the execution will end FAILED once what runs is over."""
     turn.log("ERROR", message)
+    if turn.execution.is_terminal:
+        return  # the after stage changes the end no more
     if turn.execution.ending is None:
         turn.emit(ExecutionEnding(at=turn.now, state=State.FAILED, error=message))
     if turn.execution.progress.running == 0:

@@ -1,6 +1,5 @@
-"""Pause: wait for a person, or for a while. Legacy `tasks` run in sequence after the resume."""
+"""Pause: wait for a person, or for a while. `onPause` runs while it waits; legacy `tasks` run after the resume."""
 
-from levada import expr
 from levada.engine.flowables.flowable import Child, Flowable
 from levada.engine.plan import Node
 from levada.engine.turn import Turn
@@ -8,6 +7,7 @@ from levada.model import durations
 from levada.model.effects import TimerKind
 from levada.model.events import ExecutionStateChanged, TaskRunStateChanged
 from levada.model.execution import TaskRun
+from levada.model.flow import Task
 from levada.model.states import State
 
 
@@ -23,10 +23,15 @@ class Pause(Flowable):
             turn.arm(TimerKind.PAUSE, due, run.id)
         if turn.execution.state is State.RUNNING:
             turn.emit(ExecutionStateChanged(at=turn.now, state=State.PAUSED))
-        return False
+        return bool(node.task.branches.get("onPause"))
+
+    def branch(self, run: TaskRun, node: Node) -> tuple[str, tuple[Task, ...]]:
+        name = "onPause" if run.state is State.PAUSED else "tasks"
+        return name, node.task.branches.get(name, ())
 
     def children(self, turn: Turn, run: TaskRun, node: Node, ended: TaskRun | None) -> list[Child]:
-        if run.state is State.PAUSED:
+        assert run.progress is not None
+        if run.state is State.PAUSED and run.progress.next:
             return []
         return super().children(turn, run, node, ended)
 
@@ -54,7 +59,3 @@ def expiry_state(turn: Turn, run: TaskRun, node: Node) -> State:
     behavior = str(turn.render(node.task.properties.get("behavior", "RESUME"), run, node)).upper()
     states = {"RESUME": State.SUCCESS, "WARN": State.WARNING, "CANCEL": State.CANCELLED, "FAIL": State.FAILED}
     return states.get(behavior, State.SUCCESS)
-
-
-def asks_inputs(node: Node) -> bool:
-    return bool(node.task.properties.get("onResume")) and not expr.needs_io(node.task.properties)

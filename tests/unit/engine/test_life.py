@@ -550,3 +550,16 @@ def test_an_opened_secret_never_reaches_a_log_line_and_travels_sealed() -> None:
     d.start(inputs={"s": sealed, "t": "open"}, resolved=True)
     assert d.messages()[0] == "the key is ******"
     assert d.jobs[0].variables["inputs"] == {"s": sealed, "t": "open"}
+
+
+def test_what_shall_run_on_pause_runs_while_it_waits() -> None:
+    told = log("told", "please resume {{ execution.id }}")
+    pause = msgspec.structs.replace(task("p", "core.flow.Pause"), branches={"onPause": (told,)})
+    d = Driver(flow(pause, log("after")))
+    x = d.start()
+    assert x.state is State.PAUSED
+    assert d.states(x) == {"p": "PAUSED", "told": "SUCCESS"}
+    d.send(cmd.ResumeExecution(execution_id=x.id))
+    assert x.state is State.SUCCESS
+    assert d.order(x) == ["p", "told", "after"]
+    d.check_law()
