@@ -1,6 +1,6 @@
 """Two-task executions (OutputValues, then Log) over HTTP: how many a second for a minute, and how fast at 100 a second.
 
-    python load-tests/throughput.py [--rate 800] [--seconds 60]
+    python load-tests/throughput.py [--rate 900] [--seconds 60]
 
 Every start is acknowledged only after its commit. Afterwards the backlog must drain: all executions must be SUCCESS.
 """
@@ -68,7 +68,7 @@ async def latency(server: servers.Server, rate: float, seconds: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=float, default=800)
+    parser.add_argument("--rate", type=float, default=900)
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
     print(servers.machine())

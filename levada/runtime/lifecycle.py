@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -31,6 +32,7 @@ ABORT_GRACE_S = 1.0
 CANCEL_GRACE_S = 5.0
 """How long a part that was cancelled may take to clean up."""
 
+GC_THRESHOLDS = (20_000, 20, 50)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -278,6 +280,8 @@ def run_process(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
     except ImportError:  # Windows
         factory = None
+    # Large executions live long: the collector would walk them again and again with its usual thresholds.
+    gc.set_threshold(*GC_THRESHOLDS)
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.get_loop().set_exception_handler(_loop_complaint)
         return runner.run(main())
