@@ -151,7 +151,7 @@ class MemoryExecutionStore:
         numbers = encoding.numbered(execution, write.read_seq)
         wanted = jobs_wanted(write)
         withdrawn = set(write.withdrawn) - wanted.keys()
-        for id in execution.dirty | wanted.keys() | withdrawn:
+        for id in sorted(execution.dirty | wanted.keys() | withdrawn):  # an order that every process agrees on
             run = execution.task_runs.get(id)
             key = (execution.id, id)
             if run is None:

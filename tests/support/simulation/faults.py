@@ -22,6 +22,8 @@ class Climate:
     duplicate: float = 0.0
     #: Per second of virtual time.
     gremlins: float = 0.0
+    #: Names of the gremlins at work; empty: the seed draws them.
+    favourites: tuple[str, ...] = ()
 
     @property
     def calm(self) -> bool:

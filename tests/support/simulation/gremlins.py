@@ -1,5 +1,6 @@
 """The larger faults, at random moments: kills, freezes, cut networks, second executors, rolling restarts, clock jumps,
-and results that nobody was asked for.
+and results that nobody was asked for. A world has only some kinds of gremlins: where all are at work at once, what one
+breaks hides what another would have shown.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ async def play(world: World) -> None:
     rate = world.climate.gremlins
     if not rate:
         return
+    favourites = world.chance.sample(ACTS, world.chance.randint(1, 4))
+    if world.climate.favourites:
+        favourites = [act for act in ACTS if act.__name__ in world.climate.favourites]
     while True:
         await asyncio.sleep(world.chance.expovariate(rate))
-        act = world.chance.choice(ACTS)
+        act = world.chance.choice(favourites)
         await act(world)
 
 

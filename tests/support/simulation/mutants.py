@@ -26,8 +26,10 @@ from levada.store.port import Commit
 from levada_executor.executor import Executor
 from levada_executor.timers import TimerLoop
 from levada_worker.worker import Worker
+from simulation.faults import CALM, Climate
 from simulation.gremlins import FORGED
 from simulation.loop import PROCESS
+from simulation.world import World
 
 Mutant = Callable[[], Any]
 
@@ -281,28 +283,44 @@ def ambiguous_commit_believed_failed() -> Any:
     return _patched((Executor, "take_over", take_over))
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    no_epoch,
-    no_fence_at_all,
-    token_ignored,
-    attempt_ignored,
-    starts_not_deduplicated,
-    offsets_first,
-    unsent_forgotten,
-    relayed_before_sent,
-    retry_timers_ask_nothing,
-    timers_never_too_early,
-    timers_marked_first,
-    one_slot_too_many,
-    slots_kept_when_killed,
-    claims_shared,
-    any_admission_counts,
-    losses_unnoticed,
-    losses_always_retried,
-    losses_of_any_attempt,
-    workers_do_not_fence,
-    withdrawn_stays_queued,
-    ambiguous_commit_believed_failed,
-)
+ROUGH = Climate(fail_before=0.02, fail_after=0.02, crash=0.008, freeze=0.004, slow=0.01, duplicate=0.2, gremlins=0.3)
+REPEATS = Climate(duplicate=0.7, slow=0.05)
+ZOMBIES = Climate(freeze=0.02, gremlins=0.3, favourites=("freeze_executor", "second_executor", "kill_executor"))
+CUTS = Climate(gremlins=0.25, favourites=("cut_worker",))
+LOSSES = Climate(crash=0.004, gremlins=0.3, favourites=("kill_worker", "cut_worker", "freeze_worker"))
+FORGERS = Climate(gremlins=0.5, favourites=("forge_result",))
+CRASHES = Climate(crash=0.02, fail_after=0.02)
 
-__all__ = ["MUTANTS", "Mutant"]
+#: Every mutant with the climate in which its fence is needed most.
+MUTANTS: dict[Mutant, Climate] = {
+    no_epoch: ZOMBIES,
+    no_fence_at_all: ZOMBIES,
+    token_ignored: FORGERS,
+    attempt_ignored: Climate(duplicate=0.7, gremlins=0.2, favourites=("cut_worker", "kill_worker")),
+    starts_not_deduplicated: REPEATS,
+    offsets_first: CRASHES,
+    unsent_forgotten: CRASHES,
+    relayed_before_sent: CRASHES,
+    retry_timers_ask_nothing: REPEATS,
+    timers_never_too_early: REPEATS,
+    timers_marked_first: CRASHES,
+    one_slot_too_many: CALM,
+    slots_kept_when_killed: CALM,
+    claims_shared: CALM,
+    any_admission_counts: REPEATS,
+    losses_unnoticed: LOSSES,
+    losses_always_retried: LOSSES,
+    losses_of_any_attempt: Climate(duplicate=0.5, gremlins=0.3, favourites=("kill_worker", "cut_worker")),
+    workers_do_not_fence: CUTS,
+    withdrawn_stays_queued: ROUGH,
+    ambiguous_commit_believed_failed: CRASHES,
+}
+
+
+def first_caught(mutant: Mutant, seeds: int) -> int | None:
+    """Return the first seed in which the oracle notices the mutant; None: it survived all."""
+    with mutant():
+        for seed in range(seeds):
+            if World(seed, climate=MUTANTS[mutant]).run():
+                return seed
+    return None

@@ -244,8 +244,9 @@ def _ledger(world: World, runs: dict[str, list[Entry]]) -> None:
         numbers = [entry.attempt for entry in entries]
         if len(set(numbers)) != len(numbers):
             world.broken(f"{entries[0].task_id} {id_} of {entries[0].execution_id} ran attempts {numbers}")
-        for earlier, later in pairwise(entries):
-            _apart(world, earlier, later)
+        if not reopened[id_]:  # a killed attempt may still be stopping when people restart its task run
+            for earlier, later in pairwise(entries):
+                _apart(world, earlier, later)
         if (world.flow_of(entries[0].execution_id), entries[0].task_id) in once and len(entries) > 1 + reopened[id_]:
             world.broken(f"{entries[0].task_id} {id_} must not run again when its worker is lost, but ran {numbers}")
 

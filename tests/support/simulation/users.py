@@ -14,7 +14,7 @@ from levada.bus.port import COMMANDS, Outgoing
 from levada.model import commands as cmd
 from levada.model.errors import Transient
 from levada.model.execution import ExecutionHead
-from levada.model.states import State
+from levada.model.states import FAILURES, State
 from levada.store import encoding
 from simulation.loop import Process
 from simulation.ports import Line, SimBus
@@ -36,7 +36,8 @@ def parts(world: World) -> list[Coroutine[Any, Any, None]]:
 
 async def _start(world: World, bus: SimBus) -> None:
     await asyncio.sleep(world.chance.random() * STARTS_S)
-    flow = world.chance.choice(world.planned[1:])
+    limited = world.planned[1]
+    flow = world.chance.choice([limited, *world.planned[1:]])
     start = cmd.StartExecution(
         execution_id=world.new_id(), namespace=NAMESPACE, flow_id=flow.id, inputs={}, resolved=True
     )
@@ -58,10 +59,10 @@ async def _send(bus: SimBus, command: cmd.Command) -> bool:
 
 async def _meddle(world: World, bus: SimBus) -> None:
     """Kill, pause, resume and restart at random moments."""
-    every = world.chance.choice([1.0, 4.0, 15.0])
+    every = world.chance.choice([0.5, 1.0, 4.0, 15.0, 60.0])
     while True:
         await asyncio.sleep(world.chance.expovariate(1 / every))
-        known = heads(world)
+        known = [head for head in heads(world) if not head.is_terminal or head.state in FAILURES]
         if not known:
             continue
         head = world.chance.choice(known)
@@ -77,8 +78,8 @@ def heads(world: World) -> list[ExecutionHead]:
 
 
 def _wish(world: World, head: ExecutionHead) -> cmd.Command | None:
-    if head.state in (State.FAILED, State.KILLED):
-        return cmd.RestartExecution(execution_id=head.id) if head.restarts < 2 else None
+    if head.state in FAILURES:
+        return cmd.RestartExecution(execution_id=head.id) if head.restarts < 3 else None
     if head.is_terminal:
         return None
     if head.state is State.PAUSED:

@@ -12,6 +12,8 @@ from typing import Any
 
 NAMESPACE = "sim"
 WORK = "simulation.Work"
+#: Seconds that the tasks of a flow take.
+PACES = ((0.05, 0.5), (0.05, 0.5, 1.5, 4.0), (4.0, 12.0))
 
 
 @dataclass(slots=True)
@@ -28,6 +30,7 @@ class Planned:
 @dataclass(slots=True)
 class _Names:
     flow: str
+    pace: tuple[float, ...]
     count: int = 0
     once: list[tuple[str, str]] = field(default_factory=list)
 
@@ -47,7 +50,7 @@ def draw_flows(chance: random.Random) -> list[Planned]:
 def _flow(
     chance: random.Random, id: str, *, depth: int, size: int, subflows: bool, limit: int | None = None
 ) -> Planned:
-    names = _Names(id)
+    names = _Names(id, chance.choice(PACES))
     flow: dict[str, Any] = {
         "id": id,
         "namespace": NAMESPACE,
@@ -76,7 +79,7 @@ def _work(chance: random.Random, names: _Names) -> dict[str, Any]:
     task: dict[str, Any] = {
         "id": names.next("work"),
         "type": WORK,
-        "seconds": chance.choice([0.05, 0.5, 1.5, 4.0]),
+        "seconds": chance.choice(names.pace),
         "fails": chance.choice([0.0, 0.0, 0.0, 0.3]),
     }
     x = chance.random()

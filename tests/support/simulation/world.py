@@ -39,7 +39,7 @@ from levada_executor.timers import LeaseLoop, TimerLoop
 from levada_worker.config import WorkerConfig
 from levada_worker.worker import Worker
 from simulation import gremlins, oracle, users
-from simulation.faults import CALM, draw_climate
+from simulation.faults import CALM, Climate, draw_climate
 from simulation.ledger import Ledger, Work
 from simulation.loop import Process, VirtualLoop
 from simulation.ports import (
@@ -101,10 +101,12 @@ class Services:
 
 
 class World:
-    def __init__(self, seed: int, *, keep_trace: bool = False) -> None:
+    def __init__(self, seed: int, *, climate: Climate | None = None, keep_trace: bool = False) -> None:
+        """`climate` overrules the one that the seed draws."""
         self.seed = seed
         self.chance = random.Random(seed)
-        self.climate = draw_climate(self.chance)
+        drawn = draw_climate(self.chance)
+        self.climate = climate if climate is not None else drawn
         self.storm = self.climate
         self.planned = draw_flows(self.chance)
         self.loop = VirtualLoop()
