@@ -16,7 +16,7 @@ from simulation.world import World
 
 SIMFLOW = Path(__file__).with_name("simflow.py")
 CHUNKS, CHUNK = 20, 10
-MUTANT_SEEDS = 100
+MUTANT_SEEDS = 200
 
 
 @pytest.mark.parametrize("first", range(0, CHUNKS * CHUNK, CHUNK))

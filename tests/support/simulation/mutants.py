@@ -290,6 +290,7 @@ CUTS = Climate(gremlins=0.25, favourites=("cut_worker",))
 LOSSES = Climate(crash=0.004, gremlins=0.3, favourites=("kill_worker", "cut_worker", "freeze_worker"))
 FORGERS = Climate(gremlins=0.5, favourites=("forge_result",))
 CRASHES = Climate(crash=0.02, fail_after=0.02)
+DOUBTS = Climate(fail_after=0.08, crash=0.005, duplicate=0.1)
 
 #: Every mutant with the climate in which its fence is needed most.
 MUTANTS: dict[Mutant, Climate] = {
@@ -313,7 +314,7 @@ MUTANTS: dict[Mutant, Climate] = {
     losses_of_any_attempt: Climate(duplicate=0.5, gremlins=0.3, favourites=("kill_worker", "cut_worker")),
     workers_do_not_fence: CUTS,
     withdrawn_stays_queued: ROUGH,
-    ambiguous_commit_believed_failed: CRASHES,
+    ambiguous_commit_believed_failed: DOUBTS,
 }
 
 
