@@ -39,7 +39,8 @@ class _Lanes(Flowable):
         return True
 
     def limit(self, turn: Turn, run: TaskRun, node: Node) -> int:
-        raise NotImplementedError
+        """How many lanes run at once; 0: no limit. Raises UserError for a wrong property."""
+        raise NotImplementedError(type(self).__name__)
 
     def children(self, turn: Turn, run: TaskRun, node: Node, ended: TaskRun | None) -> list[Child]:
         progress, items = run.progress, run.items

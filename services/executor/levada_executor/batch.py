@@ -10,7 +10,7 @@ then tries it alone, and if it raises again the execution ends FAILED with the e
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -30,7 +30,7 @@ from levada.model.effects import (
     WriteLogs,
     WriteMetrics,
 )
-from levada.model.errors import Defect, UserError
+from levada.model.errors import UserError
 from levada.model.execution import Execution
 from levada.model.flow import Flow
 from levada.model.states import State
@@ -206,7 +206,7 @@ class Batch:
             case ClaimSlot() | JoinQueue() | ReleaseSlot():
                 self._slot(execution_id, effect)
             case _:
-                raise Defect(f"{type(effect).__name__} has no interpreter")
+                assert_never(effect)
 
     def _withdraw(self, execution_id: str, task_run_id: str) -> None:
         write = self._writes[execution_id]
