@@ -18,9 +18,7 @@ _AFTERMATH = frozenset({"errors", "finally", "after"})
 def restart(turn: Turn, command: RestartExecution) -> None:
     """Record what starts again; `proceed` then runs it."""
     x = turn.execution
-    if command.parent is not None and not _can_restart(x):
-        if x.is_terminal:
-            root.tell_parent(turn)  # else it hears when this ends
+    if command.parent is not None and _left_alone(turn, command):
         return
     if x.state in (State.PAUSED, State.KILLING):
         raise Refused(f"Illegal argument: an execution that is {x.state} can not be restarted", 422)
@@ -37,6 +35,17 @@ def restart(turn: Turn, command: RestartExecution) -> None:
         )
     )
     turn.forget_variables()
+
+
+def _left_alone(turn: Turn, command: RestartExecution) -> bool:
+    """A parent asks for what can not be: it is told of the end, hears of it later, or the follower is asked instead."""
+    x = turn.execution
+    if x.state is State.RETRIED:
+        root.tell_follower(turn)
+        turn.send(RestartExecution(execution_id=root.follower(x), parent=command.parent))
+    elif x.is_terminal and not _can_restart(x):
+        root.tell_parent(turn)
+    return x.state is State.RETRIED or not _can_restart(x)
 
 
 def _can_restart(x: Execution) -> bool:

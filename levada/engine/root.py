@@ -11,6 +11,7 @@ from levada.model.commands import StartExecution, SubflowEnded, SubflowStarted
 from levada.model.effects import AnnounceChange
 from levada.model.errors import UserError
 from levada.model.events import ExecutionEnding, ExecutionOutputsSet, ExecutionStateChanged, StageEntered
+from levada.model.execution import Execution
 from levada.model.flow import RetryBehavior, Task
 from levada.model.states import State, worse
 
@@ -65,7 +66,7 @@ def _final_state(turn: Turn) -> State:
     for stage, state in x.progress.worst.items():
         if stage != "after":
             worst = worse(worst, state)
-    if x.ending is not None:
+    if x.ending is not None and not (x.ending is State.RETRIED and _next_due(turn) is None):
         return x.ending
     return worst
 
@@ -104,25 +105,13 @@ def _starts_again(turn: Turn) -> bool:
 def _start_again(turn: Turn) -> None:
     """The execution ends RETRIED: the next one follows with the same inputs, under a fresh id."""
     x = turn.execution
-    policy = _new_execution_policy(turn)
-    due = retry.next_execution_due(policy, x, turn.now) if policy is not None else None
+    due = _next_due(turn)
     if due is None:
         return
-    following = ids.derive(x.id, "retry", x.attempt_number)
-    if x.parent is not None and x.parent.wait:
-        turn.send(
-            SubflowStarted(
-                execution_id=x.parent.execution_id,
-                task_run_id=x.parent.task_run_id,
-                attempt=x.parent.attempt,
-                child_id=following,
-                iteration=x.parent.iteration,
-                previous=x.id,
-            )
-        )
+    tell_follower(turn)
     turn.send(
         StartExecution(
-            execution_id=following,
+            execution_id=follower(x),
             tenant=x.tenant,
             namespace=x.namespace,
             flow_id=x.flow_id,
@@ -137,6 +126,34 @@ def _start_again(turn: Turn) -> None:
             original_created=x.original_created or x.created,
             scheduled=due if due > turn.now else None,
             correlation_id=dict(x.labels).get("system.correlationId"),
+        )
+    )
+
+
+def _next_due(turn: Turn) -> int | None:
+    """Return when the next execution follows this one, None: none does."""
+    policy = _new_execution_policy(turn)
+    return retry.next_execution_due(policy, turn.execution, turn.now) if policy is not None else None
+
+
+def follower(x: Execution) -> str:
+    """Return the id of the execution that follows one that ends RETRIED."""
+    return ids.derive(x.id, "retry", x.attempt_number)
+
+
+def tell_follower(turn: Turn) -> None:
+    """The waiting parent waits for the follower now."""
+    x = turn.execution
+    if x.parent is None or not x.parent.wait:
+        return
+    turn.send(
+        SubflowStarted(
+            execution_id=x.parent.execution_id,
+            task_run_id=x.parent.task_run_id,
+            attempt=x.parent.attempt,
+            child_id=follower(x),
+            iteration=x.parent.iteration,
+            previous=x.id,
         )
     )
 

@@ -197,6 +197,34 @@ def test_a_restarted_parent_does_not_wait_for_a_child_that_has_ended_well() -> N
     d.check_law()
 
 
+def test_a_restarted_parent_follows_a_child_that_ended_retried_while_nobody_waited() -> None:
+    again = Retry(type="constant", interval=1, max_attempts=2, behavior=RetryBehavior.CREATE_NEW_EXECUTION)
+    verdicts = iter([State.FAILED, State.SUCCESS])
+    child = flow(work("a", allow_failure=True), id="child", retry=again)
+    parent = flow(task("sub", "core.flow.Subflow", namespace="n", flowId="child", wait=True), id="parent")
+    d = Driver(parent, child, work=lambda job: Done(state=next(verdicts)))
+    d.hold_jobs = True
+    x = d.start("parent")
+    d.send(cmd.KillExecution(execution_id=x.id, cascade=False))
+    d.hold_jobs = False
+    d.play()
+    assert [one.state for one in d.executions.values()] == [State.KILLED, State.RETRIED, State.SUCCESS]
+    d.send(cmd.RestartExecution(execution_id=x.id))
+    assert x.state is State.SUCCESS
+    d.check_law()
+
+
+def test_an_execution_that_nothing_follows_does_not_end_retried() -> None:
+    """The policy allowed another execution when the task failed, and no more when everything had ended."""
+    again = Retry(type="constant", interval=1, max_duration=2_000_000, behavior=RetryBehavior.CREATE_NEW_EXECUTION)
+    d = Driver(
+        flow(work("a"), retry=again, finally_=(task("rest", "core.flow.Sleep", duration="PT10S"),)),
+        work=lambda job: Done(state=State.FAILED),
+    )
+    assert d.start().state is State.FAILED
+    assert len(d.executions) == 1
+
+
 def test_a_restarted_parent_hears_that_its_child_is_gone() -> None:
     child = flow(work("a"), id="child")
     parent = flow(task("sub", "core.flow.Subflow", namespace="n", flowId="child", wait=True), id="parent")
