@@ -9,7 +9,7 @@ from driver import Done, Driver, flow, task
 from levada.engine import outputs
 from levada.model import commands as cmd
 from levada.model.execution import Execution
-from levada.model.flow import Concurrency, Retry, RetryBehavior
+from levada.model.flow import Concurrency, Retry, RetryBehavior, Sla
 from levada.model.jobs import Job
 from levada.model.states import State
 
@@ -236,3 +236,20 @@ def test_a_restarted_parent_hears_that_its_child_is_gone() -> None:
     d.send(cmd.RestartExecution(execution_id=x.id))
     assert x.state is State.FAILED
     assert any("Unable to find execution" in message for message in d.messages())
+
+
+def test_a_clock_of_an_earlier_life_may_end_an_execution_that_waits_for_a_slot() -> None:
+    again = Retry(type="constant", interval=1, max_attempts=2, behavior=RetryBehavior.CREATE_NEW_EXECUTION)
+    late = Sla(id="late", type="MAX_DURATION", behavior="FAIL", duration=60_000_000)
+    limited = flow(work("a"), retry=again, sla=(late,), concurrency=Concurrency(limit=1))
+    d = Driver(limited, work=lambda job: Done())
+    d.hold_jobs = True
+    for id_ in ("X", "Y"):
+        d.send(cmd.StartExecution(execution_id=id_, namespace="n", flow_id="f"), timers=False)
+    x = d.executions["Y"]
+    d.send(cmd.UnqueueExecution(execution_id=x.id), timers=False)
+    d.send(cmd.KillExecution(execution_id=x.id), timers=False)
+    d.send(cmd.RestartExecution(execution_id=x.id), timers=False)
+    assert d.executions[x.id].state is State.QUEUED
+    d.play()
+    assert d.executions[x.id].state is State.RETRIED
