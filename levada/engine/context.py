@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from levada.engine.environment import Environment
+from levada.engine.outputs import values_of
 from levada.engine.plan import Node, Plan
 from levada.model.errors import UserError
 from levada.model.execution import Execution, TaskRun
@@ -187,8 +188,6 @@ def _item(loop: TaskRun, iteration: int) -> dict[str, Any]:
 
 
 def _overlay_iteration(overlay: dict[str, Any], x: Execution, loop: Node, inner: TaskRun) -> None:
-    from levada.engine.outputs import values_of
-
     path = values_of(x, inner)
     for task_id in _descendants(loop):
         if task_id in overlay:
@@ -221,20 +220,14 @@ def opened_texts(stored: Any, opened: Any) -> list[str]:
 
 
 def task_states(x: Execution) -> dict[str, Any]:
-    """The `tasks` variable: `tasks.<id>.state` is the state of the last task run of that id."""
-    return {run.task_id: {"state": run.state.value} for run in x.task_runs.values()}
-
-
-def runs_in_state(x: Execution, state: State) -> list[dict[str, Any]]:
-    """What `tasksWithState('FAILED')` gives: task ids and loop values, in order of creation."""
-    found = []
+    """The `tasks` variable: `tasks.<id>.state`, in loops `tasks.<id>.<value>.state`; of the last task run there."""
+    states: dict[str, Any] = {}
     for run in x.task_runs.values():
-        if run.state is state:
-            entry: dict[str, Any] = {"taskId": run.task_id}
-            if run.value is not None:
-                entry["value"] = run.value
-            found.append(entry)
-    return found
+        place = states.setdefault(run.task_id, {})
+        if values := values_of(x, run):
+            place = place.setdefault(values[-1], {})
+        place["state"] = run.state.value
+    return states
 
 
 def _full(type_: str) -> str:

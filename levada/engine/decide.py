@@ -120,11 +120,6 @@ def _go_on(turn: Turn, command: cmd.ContinueExecution) -> None:
             turn.visit(container)
 
 
-def _after_change(turn: Turn) -> None:
-    """A changed task run: continue unless the change was made on a paused execution."""
-    rewind.proceed(turn)
-
-
 def _nothing_to_start(turn: Turn, command: Any) -> None:
     raise Defect(f"{type(command).__name__} has no handler here")
 
@@ -157,7 +152,7 @@ assert _HANDLERS.keys() == set(cmd.Command.__args__), "every command needs its h
 #: What runs after the wish is recorded, and not in a preview.
 _FOLLOW_UPS: dict[type, tuple[Callable[[Turn], None], ...]] = {
     cmd.RestartExecution: (rewind.proceed_restarted,),
-    cmd.ChangeTaskRunState: (_after_change,),
+    cmd.ChangeTaskRunState: (rewind.proceed,),
 }
 _WITHOUT_FLOW = (cmd.SetLabels, cmd.DeleteExecution, cmd.ChangeExecutionState, cmd.FaultExecution)
 _EMPTY = Plan(Flow(id="missing", namespace="missing"))

@@ -73,6 +73,7 @@ def slice_of(turn: Turn, run: TaskRun, node: Node, task: JobTask) -> dict[str, A
     """The variables that the job's expressions read, as plain data. Sealed inputs stay sealed: the worker opens them."""
     variables = {**turn.variables(run, node), "inputs": turn.execution.inputs or {}}
     reads = expr.references(msgspec.to_builtins(task))
+    turn.add_states(variables, reads)
     if reads.whole:
         return {name: plain(value) for name, value in variables.items()}
     sliced: dict[str, Any] = {name: variables[name] for name in _ALWAYS}

@@ -57,7 +57,7 @@ def finished(turn: Turn, command: TaskFinished) -> None:
         return
     if command.values is not None and command.state is State.SUCCESS:
         turn.emit(ConditionsEvaluated(at=turn.now, id=run.id, values=command.values))
-        _after_evaluation(turn, run, node)
+        tasks.begin(turn, run, node)  # it goes on where it stopped for the values
         return
     state = command.state
     if turn.execution.state is State.KILLING and state is not State.SUCCESS:
@@ -137,11 +137,6 @@ def _again(turn: Turn, run: TaskRun, node: Node, reason: str) -> None:
         jobs.submit_evaluation(turn, run, node)
     else:
         jobs.submit(turn, run, node)
-
-
-def _after_evaluation(turn: Turn, run: TaskRun, node: Node) -> None:
-    """The worker rendered what the executor could not: go on where `begin` stopped."""
-    tasks.begin(turn, run, node)
 
 
 def _report_children(turn: Turn, run: TaskRun, children: list[ChildTask]) -> None:

@@ -220,8 +220,3 @@ def _new_execution(turn: Turn, policy: Retry) -> None:
         return
     if retry.next_execution_due(policy, x, turn.now) is not None:
         turn.emit(ExecutionEnding(at=turn.now, state=State.RETRIED))
-
-
-def retry_now(turn: Turn, run: TaskRun, node: Node) -> None:
-    """The wait of a retry is over."""
-    begin(turn, run, node)

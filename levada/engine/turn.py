@@ -153,13 +153,12 @@ class Turn:
         if not _has_markup(value):
             return value
         variables = self.variables(run, node)
-        self._add_state(variables, value)
+        self.add_states(variables, expr.references(value))
         variables.update(extra)
         return expr.render(value, variables, self.host)
 
-    def _add_state(self, variables: dict[str, Any], value: Any) -> None:
+    def add_states(self, variables: dict[str, Any], reads: expr.References) -> None:
         """`tasks` walks all task runs: made only for templates that read it."""
-        reads = expr.references(value)
         if reads.whole or any(path[0] == "tasks" for path in reads.paths):
             variables["tasks"] = context.task_states(self.execution)
 

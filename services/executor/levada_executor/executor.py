@@ -32,7 +32,6 @@ log = logging.getLogger("levada.executor")
 MAX_RECORDS = 200
 MAX_BYTES = 1024 * 1024
 POLL_S = 0.5
-RELAY_IDLE_S = 1.0
 SEND_CHUNK = 500
 
 

@@ -563,3 +563,11 @@ def test_what_shall_run_on_pause_runs_while_it_waits() -> None:
     assert x.state is State.SUCCESS
     assert d.order(x) == ["p", "told", "after"]
     d.check_law()
+
+
+def test_workers_see_the_states_of_tasks_too() -> None:
+    each = task("each", "core.flow.ForEach", values=["x"], tasks=[fail("a")])
+    alert = job("alert", commands=["{{ tasksWithState('FAILED') }} {{ tasks.a.x.state }}"])
+    d = Driver(flow(each, errors=(alert,)))
+    d.start()
+    assert d.jobs[0].variables["tasks"]["a"] == {"x": {"state": "FAILED"}}
