@@ -11,9 +11,15 @@ from typing import Protocol
 
 import msgspec
 
+from levada.model.errors import Transient
+
 COMMANDS = "commands"
 LOGS = "logs"
+METRICS = "metrics"
+AUDIT = "audit"
 CHANGES = "changes"
+CONTROL = "control"
+TOPICS = (COMMANDS, LOGS, METRICS, AUDIT, CHANGES, CONTROL)
 
 #: Bodies above this go to internal storage and travel as a reference.
 INLINE_LIMIT_BYTES = 256 * 1024
@@ -26,6 +32,8 @@ class Outgoing(msgspec.Struct, frozen=True):
     key: str
     body: bytes
     id: str = ""
+    #: Trace context and the like; small texts.
+    headers: Mapping[str, str] = {}
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -35,6 +43,19 @@ class Record(msgspec.Struct, frozen=True):
     key: str
     body: bytes
     id: str = ""
+    headers: Mapping[str, str] = {}
+    #: When it was appended, epoch microseconds; 0 where the adapter does not know.
+    at: int = 0
+
+
+class PositionLost(Transient):
+    """The log does not reach to this position, or begins after it: records are gone that the reader has counted on."""
+
+    def __init__(self, topic: str, partition: int, position: int, start: int, end: int) -> None:
+        super().__init__(
+            f"partition {partition} of {topic} is wanted from {position}, but holds {start} to {end}: its log was lost"
+        )
+        self.topic, self.partition, self.position, self.start, self.end = topic, partition, position, start, end
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -58,6 +79,7 @@ class Bus(Protocol):
         """Return records at or after `positions` (partition -> next offset), in offset order per partition.
 
         Waits up to `timeout_s` for the first one; an empty list means nothing came. Reads fairly over partitions.
+        Raises PositionLost when the log can not have what is asked for. Several topics may be polled at a time.
         """
 
     async def ends(self, topic: str) -> dict[int, int]:

@@ -47,6 +47,66 @@ class Ownership(msgspec.Struct, frozen=True):
     relay_off: int
 
 
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that serves. `live`: its lease has not run out. Times are epoch microseconds of the database's clock."""
+
+    service: str
+    name: str
+    started: int
+    lease_until: int
+    live: bool
+    #: What it says of itself: version, address, slots, running, queues, tags …
+    info: dict[str, Any] = {}
+
+
+class Members(Protocol):
+    """Who serves. Leases run on the clock of the database."""
+
+    async def beat(self, service: str, name: str, lease_s: float, info: Mapping[str, Any]) -> None:
+        """Say that this process is there for `lease_s` more seconds."""
+
+    async def leave(self, service: str, name: str) -> None:
+        """Say that it is gone; what it owned may be taken at once."""
+
+    async def all(self, service: str | None = None) -> list[Member]:
+        """Return who is there and who was lately (the dead are forgotten after an hour), by service and name."""
+
+    async def own(self, topic: str, name: str, limit: int) -> list[Ownership]:
+        """Take up to `limit` partitions that nobody living owns (raises their epochs); see `Ownership`."""
+
+    async def reclaim(self, topic: str, name: str) -> list[Ownership]:
+        """Raise the epochs of all partitions that are in this name and return them: nothing sent before will commit."""
+
+    async def release(self, topic: str, name: str, partitions: Sequence[int]) -> None:
+        """Give partitions back."""
+
+    async def owners(self, topic: str) -> dict[int, str | None]:
+        """Return who owns each partition; None for nobody, also when the owner is dead."""
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A command that was acknowledged and is not applied yet. `at` is when it was accepted, epoch microseconds."""
+
+    id: str
+    partition: int
+    at: int
+    key: str
+    body: bytes
+
+
+class Ingress(Protocol):
+    """What was accepted while the bus is elsewhere: the promise that it is never lost. Applying it removes it (Commit)."""
+
+    async def accept(self, commands: Sequence[Accepted]) -> None:
+        """Keep durably, in one statement; returns after the commit."""
+
+    async def pending(self, ids: Sequence[str]) -> set[str]:
+        """Return those that are not applied yet."""
+
+    async def waiting(self, partitions: Sequence[int], before: int, limit: int) -> list[Accepted]:
+        """Return what was accepted before then for these partitions and is not applied yet, oldest first."""
+
+
 class OutEntry(msgspec.Struct, frozen=True):
     """A command committed for another execution, to be appended to the bus after commit (`off` gapless per partition)."""
 
@@ -70,6 +130,8 @@ class ExecutionWrite(msgspec.Struct, kw_only=True):
     withdrawn: list[str] = []
     timers: list[ArmTimer] = []
     fired: list[tuple[int, str]] = []
+    #: Partition of the commands topic that the execution belongs to.
+    partition: int = 0
 
 
 class SlotChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +171,8 @@ class Commit(msgspec.Struct, kw_only=True):
     logs: list[LogEntry] = []
     metrics: list[MetricEntry] = []
     dead: list[DeadLetter] = []
+    #: Ids of accepted commands (Ingress) that this batch applies.
+    applied: list[str] = []
 
 
 class DueTimer(msgspec.Struct, frozen=True):

@@ -1,0 +1,2 @@
+-- 0003_triggers: filled in by its part.
+SELECT 1;
