@@ -5,13 +5,29 @@ Records of one key keep their order; a partition's offsets are gapless and start
 One contract suite (tests/contract/test_bus.py) runs over every adapter.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from levada.model.errors import Transient
+from levada.model.ids import partition_of
+
+__all__ = [
+    "AUDIT",
+    "CHANGES",
+    "COMMANDS",
+    "CONTROL",
+    "INLINE_LIMIT_BYTES",
+    "LOGS",
+    "METRICS",
+    "TOPICS",
+    "Bus",
+    "Outgoing",
+    "PositionLost",
+    "Record",
+    "partition_of",
+]
 
 COMMANDS = "commands"
 LOGS = "logs"
@@ -56,11 +72,6 @@ class PositionLost(Transient):
             f"partition {partition} of {topic} is wanted from {position}, but holds {start} to {end}: its log was lost"
         )
         self.topic, self.partition, self.position, self.start, self.end = topic, partition, position, start, end
-
-
-def partition_of(key: str, partitions: int) -> int:
-    """Return the partition of a key: CRC-32 modulo, the same in every process and adapter."""
-    return zlib.crc32(key.encode()) % partitions
 
 
 class Bus(Protocol):

@@ -6,6 +6,7 @@ execution are derived from it, so that the engine needs no randomness and a repl
 
 import hashlib
 import re
+import zlib
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ID_LENGTH = 22
@@ -46,3 +47,8 @@ def derive(parent: str, *parts: object) -> str:
     """Return the id of the thing that `parts` name inside `parent`: the same arguments give the same id."""
     text = "\x1f".join((parent, *map(str, parts)))
     return base62(hashlib.blake2b(text.encode(), digest_size=16).digest())
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Return the partition of a key: CRC-32 modulo, the same in every process and adapter."""
+    return zlib.crc32(key.encode()) % partitions

@@ -14,7 +14,9 @@ from levada.model import commands
 from levada.model.commands import Command
 from levada.model.events import Event
 from levada.model.execution import Execution, ExecutionHead, TaskRun
+from levada.model.ids import partition_of
 from levada.model.states import State
+from levada.store.port import Accepted, OutEntry
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 LEVEL_NUMBERS = {name: number for number, name in enumerate(LEVELS)}
@@ -126,3 +128,15 @@ LEASED = frozenset({State.SUBMITTED, State.RUNNING, State.KILLING})
 def waits(state: State) -> bool:
     """Whether an attempt submitted for a task run in this state is still wanted."""
     return not state.is_terminal and state is not State.KILLING
+
+
+def out_id(partition: int, off: int) -> str:
+    """Return the id under which a command of an out log travels."""
+    return f"out/{partition}/{off}"
+
+
+def accepted(entry: OutEntry, partitions: int, now: int) -> Accepted:
+    """Return an outgoing command as one that was accepted for the partition it is going to."""
+    key = entry.command.execution_id
+    body = commands.encode(entry.command)
+    return Accepted(out_id(entry.partition, entry.off), partition_of(key, partitions), now, key, body)

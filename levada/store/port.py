@@ -33,6 +33,10 @@ class SlotConflict(Transient):
         self.flow_key = flow_key
 
 
+class Repeated(Transient):
+    """Some of the accepted commands of a batch were applied before: take them out and decide again."""
+
+
 class SequenceConflict(Defect):
     """Somebody else wrote events of an execution that this executor owns."""
 
@@ -71,17 +75,23 @@ class Members(Protocol):
     async def all(self, service: str | None = None) -> list[Member]:
         """Return who is there and who was lately (the dead are forgotten after an hour), by service and name."""
 
-    async def own(self, topic: str, name: str, limit: int) -> list[Ownership]:
-        """Take up to `limit` partitions that nobody living owns (raises their epochs); see `Ownership`."""
+    async def survey(self, service: str, topic: str) -> tuple[list[str], dict[int, str | None]]:
+        """Return the names of the living members of a service, sorted, and who owns each partition of a topic.
+
+        A partition whose owner is dead is nobody's (None).
+        """
+
+    async def take(self, service: str, topic: str, name: str, limit: int) -> list[Ownership]:
+        """Take up to `limit` partitions that no living member owns; raises their epochs."""
 
     async def reclaim(self, topic: str, name: str) -> list[Ownership]:
-        """Raise the epochs of all partitions that are in this name and return them: nothing sent before will commit."""
+        """Raise the epochs of all partitions in this name and return them: nothing begun before can commit any more."""
 
     async def release(self, topic: str, name: str, partitions: Sequence[int]) -> None:
-        """Give partitions back."""
+        """Give partitions back; those that are somebody else's by now are left alone."""
 
-    async def owners(self, topic: str) -> dict[int, str | None]:
-        """Return who owns each partition; None for nobody, also when the owner is dead."""
+    async def make(self, topic: str, partitions: int) -> None:
+        """Make the rows of a topic's partitions unless they are there."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -200,14 +210,17 @@ class ExecutionStore(Protocol):
         """Write the batch in one transaction; return those admitted to freed slots: (flow_key, execution id, queued since).
 
         Admissions are made durable in the same transaction (as out entries of the batch's first partition).
-        Raises Fenced (an epoch changed), SlotConflict, SequenceConflict; after any of them nothing was written.
+        Raises Fenced (an epoch changed), Repeated, SlotConflict, SequenceConflict; after any of them nothing was written.
         """
 
     async def done_off(self, partition: int) -> int:
-        """Re-read after an ambiguous commit."""
+        """Return how far a partition is applied."""
 
-    async def due_timers(self, now: int, limit: int) -> list[DueTimer]:
-        """Return timers due and not fired yet, oldest first."""
+    async def rewind(self, partition: int, epoch: int, position: int) -> None:
+        """Read a partition from here on, because its log was lost. Raises Fenced."""
+
+    async def due_timers(self, now: int, limit: int, partitions: Sequence[int] | None = None) -> list[DueTimer]:
+        """Return timers due and not fired yet, oldest first, of executions in these partitions (None: in all)."""
 
     async def mark_fired(self, timers: Sequence[DueTimer]) -> None:
         """Remember that their commands are on the bus."""

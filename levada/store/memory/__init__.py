@@ -8,6 +8,7 @@ from levada.store.memory.executions import MemoryExecutionStore
 from levada.store.memory.flows import MemoryFlowStore
 from levada.store.memory.kv import MemoryKvStore
 from levada.store.memory.logs import MemoryLogStore, MemoryMetricStore
+from levada.store.memory.members import MemoryIngress, MemoryMembers
 from levada.store.memory.queries import MemoryExecutionQueries
 from levada.store.memory.tables import Tables
 
@@ -15,8 +16,10 @@ __all__ = [
     "MemoryExecutionQueries",
     "MemoryExecutionStore",
     "MemoryFlowStore",
+    "MemoryIngress",
     "MemoryKvStore",
     "MemoryLogStore",
+    "MemoryMembers",
     "MemoryMetricStore",
     "Tables",
 ]

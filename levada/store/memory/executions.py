@@ -19,6 +19,7 @@ from levada.store.port import (
     Fenced,
     OutEntry,
     Ownership,
+    Repeated,
     SequenceConflict,
     SlotChange,
     SlotConflict,
@@ -36,10 +37,13 @@ class MemoryExecutionStore:
         *,
         now_us: Callable[[], int],
         index: Callable[[Execution], None] = lambda _: None,
+        ingress_partitions: int | None = None,
     ) -> None:
+        """`ingress_partitions`: see PostgresExecutionStore."""
         self.tables = tables if tables is not None else Tables()
         self._now_us = now_us
         self._index = index
+        self._ingress = ingress_partitions
 
     async def own(self, partitions: Sequence[int], owner: str) -> list[Ownership]:
         owned = []
@@ -70,8 +74,18 @@ class MemoryExecutionStore:
         owner = self.tables.owners.get(partition)
         return owner.done_off if owner is not None else 0
 
-    async def due_timers(self, now: int, limit: int) -> list[DueTimer]:
-        due = [timer.due for timer in self.tables.timers.values() if not timer.fired and timer.due.due <= now]
+    async def rewind(self, partition: int, epoch: int, position: int) -> None:
+        owner = self.tables.owners.get(partition, Owner())
+        if owner.epoch != epoch:
+            raise Fenced(f"partition {partition} of the commands topic has another owner now")
+        owner.done_off = position
+
+    async def due_timers(self, now: int, limit: int, partitions: Sequence[int] | None = None) -> list[DueTimer]:
+        due = [
+            timer.due
+            for timer in self.tables.timers.values()
+            if not timer.fired and timer.due.due <= now and (partitions is None or timer.partition in partitions)
+        ]
         return sorted(due, key=lambda timer: timer.due)[:limit]
 
     async def mark_fired(self, timers: Sequence[DueTimer]) -> None:
@@ -84,12 +98,15 @@ class MemoryExecutionStore:
 
     async def commit(self, batch: Commit) -> list[tuple[str, str, int]]:
         self._check_owners(batch)
+        self._check_repeats(batch.applied)
         self._check_sequences(batch.writes)
         slots, admitted = self._decide_slots(batch.slots)
         self.tables.slots.update(slots)
         for write in batch.writes:
             self._write(write)
         self._move(batch, [AdmitExecution(execution_id=id, queued=queued) for _, id, queued in admitted])
+        for id in batch.applied if self._ingress is not None else ():
+            del self.tables.ingress[id]
         self.tables.logs.extend(batch.logs)
         self.tables.metrics.extend(batch.metrics)
         self.tables.dead.extend(batch.dead)
@@ -99,6 +116,10 @@ class MemoryExecutionStore:
         lost = [part for part, epoch in batch.owned.items() if self.tables.owners.get(part, Owner()).epoch != epoch]
         if lost:
             raise Fenced(f"partitions {sorted(lost)} of the commands topic have another owner now")
+
+    def _check_repeats(self, applied: Sequence[str]) -> None:
+        if self._ingress is not None and not all(id in self.tables.ingress for id in applied):
+            raise Repeated("some of these commands were applied before")
 
     def _check_sequences(self, writes: Sequence[ExecutionWrite]) -> None:
         for write in writes:
@@ -141,7 +162,8 @@ class MemoryExecutionStore:
         self._write_task_runs(write)
         for timer in write.timers:
             key = (execution.id, timer.seq, str(timer.kind))
-            tables.timers[key] = Timer(DueTimer(execution.id, timer.seq, timer.kind, timer.due, timer.task_run_id))
+            due = DueTimer(execution.id, timer.seq, timer.kind, timer.due, timer.task_run_id)
+            tables.timers[key] = Timer(due, write.partition)
         for seq, kind in write.fired:
             tables.timers.pop((execution.id, seq, str(kind)), None)
 
@@ -193,6 +215,9 @@ class MemoryExecutionStore:
     def _keep(self, entry: OutEntry) -> None:
         self.tables.out.setdefault(entry.partition, []).append(entry)
         self.tables.owners[entry.partition].out_next = entry.off + 1
+        if self._ingress is not None:
+            kept = encoding.accepted(entry, self._ingress, self._now_us())
+            self.tables.ingress[kept.id] = kept
 
 
 def _held(slots: dict[str, Slot]) -> int:

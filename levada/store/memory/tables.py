@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from levada.model.jobs import LogEntry, MetricEntry
-from levada.store.port import DeadLetter, DueTimer, FlowRow, KvRow, OutEntry
+from levada.store.port import Accepted, DeadLetter, DueTimer, FlowRow, KvRow, OutEntry
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Slot:
 @dataclass(slots=True)
 class Timer:
     due: DueTimer
+    partition: int = 0
     fired: bool = False
 
 
@@ -60,10 +63,20 @@ class Tables:
     events: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     timers: dict[tuple[str, int, str], Timer] = field(default_factory=dict)
     slots: dict[str, dict[str, Slot]] = field(default_factory=dict)
+    #: Of the topic `commands`; those of other topics are in `other_owners`.
     owners: dict[int, Owner] = field(default_factory=dict)
+    other_owners: dict[str, dict[int, Owner]] = field(default_factory=dict)
+    members: dict[tuple[str, str], Any] = field(default_factory=dict)
+    ingress: dict[str, Accepted] = field(default_factory=dict)
     out: dict[int, list[OutEntry]] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)
     logs: list[LogEntry] = field(default_factory=list)
     metrics: list[MetricEntry] = field(default_factory=list)
     flows: dict[tuple[str, str, str], dict[int, FlowRow]] = field(default_factory=dict)
     kv: dict[tuple[str, str, str], KvRow] = field(default_factory=dict)
+
+    def owners_of(self, topic: str) -> dict[int, Owner]:
+        return self.owners if topic == "commands" else self.other_owners.setdefault(topic, {})
+
+    def owned_by_topic(self) -> Iterable[dict[int, Owner]]:
+        return (self.owners, *self.other_owners.values())

@@ -2,8 +2,10 @@
 
 from levada.store.postgres.executions import PostgresExecutionStore, drop_timers_of_ended
 from levada.store.postgres.flows import PostgresFlowStore
+from levada.store.postgres.ingress import PostgresIngress
 from levada.store.postgres.kv import PostgresKvStore
 from levada.store.postgres.logs import PostgresLogStore, PostgresMetricStore
+from levada.store.postgres.members import PostgresMembers
 from levada.store.postgres.partitions import Partitions
 from levada.store.postgres.queries import PostgresExecutionQueries
 
@@ -12,8 +14,10 @@ __all__ = [
     "PostgresExecutionQueries",
     "PostgresExecutionStore",
     "PostgresFlowStore",
+    "PostgresIngress",
     "PostgresKvStore",
     "PostgresLogStore",
+    "PostgresMembers",
     "PostgresMetricStore",
     "drop_timers_of_ended",
 ]

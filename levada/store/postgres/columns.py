@@ -14,7 +14,7 @@ from levada.model.execution import Execution, TaskRun
 from levada.model.jobs import Job, LogEntry, MetricEntry
 from levada.store import encoding
 from levada.store.changes import jobs_wanted
-from levada.store.port import Commit, ExecutionWrite
+from levada.store.port import Commit, ExecutionWrite, OutEntry
 
 Row = tuple[Any, ...]
 
@@ -23,15 +23,15 @@ Row = tuple[Any, ...]
 Rows = dict[str, list[Row]]
 
 
-def of_commit(batch: Commit, now: int) -> Rows:
+def of_commit(batch: Commit, now: int, ingress_partitions: int | None = None) -> Rows:
     """Return the rows of a batch; statements without any are absent."""
     rows: Rows = defaultdict(list)
     for write in batch.writes:
         _add(rows, write, now)
     if batch.out:
-        rows["insert_out"] = [
-            (entry.partition, entry.off, now, encoding.command_text(entry.command)) for entry in batch.out
-        ]
+        rows["insert_out"] = out(batch.out, now)
+        if ingress_partitions is not None:
+            rows["accept_out"] = accepted(batch.out, ingress_partitions, now)
     if batch.logs:
         rows["insert_logs"] = logs(batch.logs)
     if batch.metrics:
@@ -53,7 +53,7 @@ def _add(rows: Rows, write: ExecutionWrite, now: int) -> None:
     if execution.dirty or write.submitted or write.withdrawn:
         _add_task_runs(rows, write, now)
     for timer in write.timers:
-        rows["arm_timers"].append((execution.id, timer.seq, timer.kind, timer.due, timer.task_run_id))
+        rows["arm_timers"].append((execution.id, timer.seq, timer.kind, timer.due, timer.task_run_id, write.partition))
     for seq, kind in write.fired:
         rows["drop_timers"].append((execution.id, seq, kind))
 
@@ -75,6 +75,15 @@ def _add_task_runs(rows: Rows, write: ExecutionWrite, now: int) -> None:
         else:
             row = (execution.id, id, numbers.get(id, 0), run.state, encoding.task_run_text(run))
             (rows["withdraw_task_runs"] if id in withdrawn else plain).append(row)
+
+
+def out(entries: Sequence[OutEntry], now: int) -> list[Row]:
+    return [(entry.partition, entry.off, now, encoding.command_text(entry.command)) for entry in entries]
+
+
+def accepted(entries: Sequence[OutEntry], partitions: int, now: int) -> list[Row]:
+    kept = (encoding.accepted(entry, partitions, now) for entry in entries)
+    return [(one.id, one.partition, one.at, one.key, one.body) for one in kept]
 
 
 def turned(rows: Sequence[Row]) -> list[tuple[Any, ...]]:

@@ -5,7 +5,8 @@ of its own. Its parts run against one snapshot and must not touch the same row. 
 
     held    the owner rows under our epochs, locked
     found   the executions that stand where we read them, locked
-    gate    one row if both are complete, else none
+    accepted  the commands that were accepted and are not applied yet, locked
+    gate    one row if all are complete, else none
 
 Every part that writes asks `EXISTS (SELECT FROM gate)`, so it is all or nothing; the answer tells what was missing.
 """
@@ -28,22 +29,27 @@ _PARAMETER = re.compile(r"\$(\d+)")
 Part = tuple[str, Sequence[Any]]
 
 
-def composed(held: Sequence[Any], found: Sequence[Any], parts: Sequence[Part]) -> tuple[str, list[Any]]:
+def composed(
+    held: Sequence[Any], found: Sequence[Any], applied: Sequence[str], parts: Sequence[Part]
+) -> tuple[str, list[Any]]:
     """Return the statement and its parameters.
 
-    It answers one row per owner row held: partition, the next offset of its out log, and how many executions were found.
+    It answers one row per owner row held: partition, the next offset of its out log, how many executions were found, and
+    how many of the commands in `applied` were still waiting.
     """
     wanted = len(found[0]) if found else 0
-    arguments: list[Any] = [len(held[0]), wanted, *held, *found]
+    arguments: list[Any] = [len(held[0]), wanted, len(applied), *held, *found]
+    if applied:
+        arguments.append(list(applied))
     for _, values in parts:
         arguments.extend(values)
-    return _text(bool(found), tuple((name, len(values)) for name, values in parts)), arguments
+    return _text(bool(found), bool(applied), tuple((name, len(values)) for name, values in parts)), arguments
 
 
 @cache
-def _text(with_found: bool, parts: tuple[tuple[str, int], ...]) -> str:
+def _text(with_found: bool, with_applied: bool, parts: tuple[tuple[str, int], ...]) -> str:
     """Return the text for these parts: there are few combinations, and each is prepared once per connection."""
-    next_parameter = 3
+    next_parameter = 4
     tables = [f"held AS (\n{_shifted('held', next_parameter)}\n)"]
     next_parameter += 5
     if with_found:
@@ -51,15 +57,26 @@ def _text(with_found: bool, parts: tuple[tuple[str, int], ...]) -> str:
         next_parameter += 2
     else:
         tables.append("found AS (SELECT WHERE false)")
-    tables.append(
-        "gate AS MATERIALIZED (\n"
-        "SELECT WHERE (SELECT count(*) FROM held) = $1::int AND (SELECT count(*) FROM found) = $2::int\n)"
+    if with_applied:
+        tables.append(f"accepted AS (\n{_shifted('accepted', next_parameter)}\n)")
+        next_parameter += 1
+    else:
+        tables.append("accepted AS (SELECT WHERE false)")
+    complete = " AND ".join(
+        f"(SELECT count(*) FROM {name}) = ${number}::int"
+        for number, name in enumerate(("held", "found", "accepted"), 1)
     )
+    tables.append(f"gate AS MATERIALIZED (\nSELECT WHERE {complete}\n)")
     tables.append(f"move AS (\n{SQL['move']}\n)")
+    if with_applied:
+        tables.append(f"drop_ingress AS (\n{SQL['drop_ingress']}\n)")
     for name, size in parts:
         tables.append(f"{name} AS (\n{_shifted(name, next_parameter)}\n)")
         next_parameter += size
-    answer = "SELECT part, coalesce(out_next, out_before), (SELECT count(*) FROM found) FROM held"
+    answer = (
+        "SELECT part, coalesce(out_next, out_before), (SELECT count(*) FROM found), "
+        "(SELECT count(*) FROM accepted) FROM held"
+    )
     return "WITH " + ", ".join(tables) + f"\n{answer}"
 
 

@@ -21,7 +21,7 @@ from levada.model.commands import AdmitExecution
 from levada.model.errors import Defect
 from levada.model.execution import Execution
 from levada.store import encoding
-from levada.store.port import Commit, DueTimer, Fenced, OutEntry, Ownership, SequenceConflict
+from levada.store.port import Commit, DueTimer, Fenced, OutEntry, Ownership, Repeated, SequenceConflict
 from levada.store.postgres import columns
 from levada.store.postgres.composed import composed
 from levada.store.postgres.slots import SlotBook
@@ -39,11 +39,17 @@ class PostgresExecutionStore:
         now_us: Callable[[], int],
         index: Callable[[Execution], None] = lambda _: None,
         on_withdrawn: Callable[[], None] = lambda: None,
+        ingress_partitions: int | None = None,
         failpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`on_withdrawn` is called after a commit that asked workers to stop attempts."""
+        """`on_withdrawn` is called after a commit that asked workers to stop attempts.
+
+        `ingress_partitions` is how many partitions the commands topic has, where the bus may lose what it holds: then a
+        commit removes the accepted commands that it applies, and accepts those that it sends. None: the bus is durable.
+        """
         self._database = database
         self._on_withdrawn = on_withdrawn
+        self._ingress = ingress_partitions
         self._failpoint = failpoint
         self._now_us = now_us
         self._index = index
@@ -78,8 +84,13 @@ class PostgresExecutionStore:
         found = await self._database.fetchval(SQL["done_off"], partition)
         return int(found) if found is not None else 0
 
-    async def due_timers(self, now: int, limit: int) -> list[DueTimer]:
-        return [DueTimer(*row) for row in await self._database.fetch(SQL["due_timers"], now, limit)]
+    async def rewind(self, partition: int, epoch: int, position: int) -> None:
+        if await self._database.fetchval(SQL["rewind"], partition, epoch, position) is None:
+            raise Fenced(f"partition {partition} of the commands topic has another owner now")
+
+    async def due_timers(self, now: int, limit: int, partitions: Sequence[int] | None = None) -> list[DueTimer]:
+        parts = list(partitions) if partitions is not None else None
+        return [DueTimer(*row) for row in await self._database.fetch(SQL["due_timers"], now, limit, parts)]
 
     async def mark_fired(self, timers: Sequence[DueTimer]) -> None:
         if timers:
@@ -89,7 +100,7 @@ class PostgresExecutionStore:
     # --- the commit
 
     async def commit(self, batch: Commit) -> list[tuple[str, str, int]]:
-        rows = columns.of_commit(batch, self._now_us())
+        rows = columns.of_commit(batch, self._now_us(), self._ingress)
         self._failpoint("store.before_commit")
         withdrawn = "withdraw_task_runs" in rows
         admitted = await self._commit(batch, rows)
@@ -102,11 +113,12 @@ class PostgresExecutionStore:
         if not batch.slots:
             await self._write(self._database.fetch, batch, rows)
             return []
-        out = rows.pop("insert_out", [])
+        for name in ("insert_out", "accept_out"):
+            rows.pop(name, None)
         async with self._database.transaction() as connection:
             out_next = await self._write(connection.fetch, batch, rows)
             admitted = await SlotBook(connection).apply(batch.slots)
-            await self._write_out(connection, batch, out, admitted, out_next)
+            await self._write_out(connection, batch, admitted, out_next)
             self._failpoint("store.in_commit")
         return admitted
 
@@ -115,7 +127,8 @@ class PostgresExecutionStore:
         held = _owners(batch)
         found = [(write.execution.id, write.read_seq) for write in batch.writes if write.read_seq > 0]
         parts = [(name, columns.turned(some)) for name, some in rows.items() if some]
-        sql, arguments = composed(held, columns.turned(found), parts)
+        applied = batch.applied if self._ingress is not None else ()
+        sql, arguments = composed(held, columns.turned(found), applied, parts)
         try:
             answer = await fetch(sql, *arguments)
         except asyncpg.UniqueViolationError as error:
@@ -130,25 +143,29 @@ class PostgresExecutionStore:
                 f"{len(found) - answer[0][2]} of these executions are not where this executor read them: "
                 + ", ".join(f"{id} after event {seq}" for id, seq in found)
             )
-        return {part: out_next for part, out_next, _ in answer}
+        if answer[0][3] != len(applied):
+            raise Repeated(f"{len(applied) - answer[0][3]} of {len(applied)} accepted commands were applied before")
+        return {part: out_next for part, out_next, _, _ in answer}
 
     async def _write_out(
         self,
         connection: Connection,
         batch: Commit,
-        rows: list[columns.Row],
         admitted: Sequence[tuple[str, str, int]],
         out_next: dict[int, int],
     ) -> None:
         """Keep the commands to send, those of the admitted behind the batch's own in its first partition."""
+        now, entries = self._now_us(), list(batch.out)
         if admitted:
             first = min(batch.owned)
             for number, (_, execution_id, queued) in enumerate(admitted):
-                command = encoding.command_text(AdmitExecution(execution_id=execution_id, queued=queued))
-                rows.append((first, out_next[first] + number, self._now_us(), command))
+                command = AdmitExecution(execution_id=execution_id, queued=queued)
+                entries.append(OutEntry(first, out_next[first] + number, command))
             await connection.execute(SQL["advance_out"], first, len(admitted))
-        if rows:
-            await connection.execute(SQL["insert_out"], *columns.turned(rows))
+        if entries:
+            await connection.execute(SQL["insert_out"], *columns.turned(columns.out(entries, now)))
+        if entries and self._ingress is not None:
+            await connection.execute(SQL["accept_out"], *columns.turned(columns.accepted(entries, self._ingress, now)))
 
 
 def _owners(batch: Commit) -> list[list[Any]]:

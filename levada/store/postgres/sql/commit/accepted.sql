@@ -1,0 +1,1 @@
+SELECT i.id FROM ingress i WHERE i.id = ANY ($1::text[]) FOR UPDATE

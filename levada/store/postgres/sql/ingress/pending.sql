@@ -1,0 +1,1 @@
+SELECT id FROM ingress WHERE id = ANY ($1::text[])
