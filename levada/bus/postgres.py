@@ -22,7 +22,7 @@ from typing import Any
 
 from levada.bus.port import Outgoing, Record, partition_of
 from levada.bus.tail import Tail
-from levada.database import Connection, Database, Statements
+from levada.database import Database, Statements
 from levada.model.errors import Defect, Transient, UserError
 
 SQL = Statements(Path(__file__).parent / "sql")
@@ -86,12 +86,6 @@ class PostgresBus:
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush(), name="bus-flush")
         await done
-
-    async def append_within(self, connection: Connection, records: Sequence[Outgoing]) -> Callable[[], None]:
-        """Append as the last statement of the caller's transaction; call what this returns once it is committed."""
-        await self._know(records)
-        written = await self._write(connection.fetch, records)
-        return lambda: self._arrived(written)
 
     async def _flush(self) -> None:
         """Write what waits, one flush after the other, until nothing does."""

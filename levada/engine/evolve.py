@@ -255,6 +255,7 @@ def _items_resolved(x: Execution, e: ev.ItemsResolved) -> None:
 def _conditions_evaluated(x: Execution, e: ev.ConditionsEvaluated) -> None:
     run = _run(x, e.id)
     run.conditions = {**(run.conditions or {}), **e.values}
+    run.token = None  # the attempt that evaluated is over
     x.dirty.add(run.id)
 
 

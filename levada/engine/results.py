@@ -70,9 +70,14 @@ def finished(turn: Turn, command: TaskFinished) -> None:
 
 
 def lost(turn: Turn, command: WorkerLost) -> None:
-    """The lease ran out: a new attempt, or the end for tasks that must not run twice."""
+    """The lease ran out: a new attempt, or the end for tasks that must not run twice.
+
+    An attempt that answered with values is over, although its task run goes on: it has no token any more.
+    """
     run = turn.execution.task_runs.get(command.task_run_id)
-    if run is None or run.attempt != command.attempt or run.state not in (_HELD | {State.SUBMITTED}):
+    if run is None or run.attempt != command.attempt:
+        return
+    if run.state is not State.SUBMITTED and (run.state not in _HELD or run.token != command.token):
         return
     node = turn.plan.nodes[run.task_id]
     if run.state is State.KILLING or turn.execution.state is State.KILLING:

@@ -3,15 +3,41 @@
 Jobs and bus are strangers; whoever composes a process gives the adapter something that satisfies `CommandLog`.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
-from levada.model.commands import Command
+from levada.model.commands import Command, TaskFinished, TaskStarted
+from levada.model.jobs import Claim
+from levada.model.states import State
 
 
 class CommandLog(Protocol):
     async def send(self, commands: Sequence[Command]) -> None:
         """Append durably. Raises Transient; then they may or may not be there."""
 
-    async def send_within(self, connection: Any, commands: Sequence[Command]) -> Callable[[], None]:
-        """Append as the last statement of the connection's transaction; call what this returns after its commit."""
+
+def started(claim: Claim, worker: str, now: int) -> TaskStarted:
+    """Say that `worker` has the attempt."""
+    job = claim.job
+    return TaskStarted(
+        execution_id=job.execution_id,
+        task_run_id=job.task_run_id,
+        attempt=job.attempt,
+        token=claim.token,
+        worker=worker,
+        at=now,
+    )
+
+
+def given_back(claim: Claim, now: int) -> TaskFinished:
+    """Say that the attempt was not run and may be handed to somebody else at once."""
+    job = claim.job
+    return TaskFinished(
+        execution_id=job.execution_id,
+        task_run_id=job.task_run_id,
+        attempt=job.attempt,
+        token=claim.token,
+        state=State.KILLED,
+        at=now,
+        released=True,
+    )

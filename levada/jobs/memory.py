@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
 from typing import Protocol, TypeVar
 
-from levada.jobs.commands import CommandLog
-from levada.model import jobs
-from levada.model.commands import TaskFinished, TaskProgressed, TaskStarted, WorkerLost
+from levada.jobs.commands import CommandLog, started
+from levada.model import jobs, routes
+from levada.model.commands import TaskFinished, TaskProgressed, WorkerLost
 from levada.model.jobs import Claim, Held
 
 TOKEN_BYTES = 16
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Lease(Protocol):
-    """The row that the executor's store keeps of an attempt; `state` is submitted, claimed or cancel."""
+    """The row that the executor's store keeps of an attempt; `state` is submitted, claimed, cancel or lost."""
 
     state: str
     job: bytes
@@ -57,12 +57,15 @@ class MemoryJobs:
         self._told: set[tuple[str, str]] = set()
         self._closed = False
 
-    async def claim(self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float) -> list[Claim]:
-        return await self._until_some(lambda: self._claim(worker, queues, limit), timeout_s)
+    async def claim(
+        self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float, tags: Collection[str] = ()
+    ) -> list[Claim]:
+        return await self._until_some(lambda: self._claim(worker, queues, tags, limit), timeout_s)
 
-    async def _claim(self, worker: str, queues: Sequence[str], limit: int) -> list[Claim]:
+    async def _claim(self, worker: str, queues: Sequence[str], tags: Collection[str], limit: int) -> list[Claim]:
         now = self._clock.now_us()
-        waiting = [lease for lease in self._leases.values() if lease.state == "submitted" and lease.queue in queues]
+        submitted = (lease for lease in self._leases.values() if lease.state == "submitted")
+        waiting = [lease for lease in submitted if routes.serves(lease.queue, queues, tags)]
         waiting.sort(key=lambda lease: (-lease.priority, lease.submitted))
         claims = []
         for lease in waiting[: max(limit, 0)]:
@@ -71,7 +74,7 @@ class MemoryJobs:
             lease.state, lease.worker, lease.token, lease.until = "claimed", worker, token, claim.lease_until
             claims.append(claim)
         if claims:
-            await self._commands.send([_started(claim, worker, now) for claim in claims])
+            await self._commands.send([started(claim, worker, now) for claim in claims])
         return claims
 
     async def renew(self, worker: str, held: Sequence[Held]) -> list[Held]:
@@ -111,17 +114,20 @@ class MemoryJobs:
         due = [
             (key, lease)
             for key, lease in self._leases.items()
-            if lease.state in ("claimed", "cancel") and lease.until < now
+            if lease.state in ("claimed", "cancel", "lost") and lease.until < now
         ]
         due = sorted(due, key=lambda item: item[1].until)[:limit]
+        for _, lease in due:
+            lease.state = "lost"
         await self._commands.send(
             [
                 WorkerLost(execution_id=execution_id, task_run_id=id, attempt=lease.attempt, token=lease.token)
                 for (execution_id, id), lease in due
             ]
         )
-        for key, _ in due:
-            self._leases.pop(key, None)
+        for key, lease in due:
+            if self._leases.get(key) is lease and lease.state == "lost":
+                del self._leases[key]
         return len(due)
 
     def notify(self) -> None:
@@ -152,15 +158,3 @@ async def _either(event: asyncio.Event, sleep: Awaitable[None]) -> None:
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-
-
-def _started(claim: Claim, worker: str, now: int) -> TaskStarted:
-    job = claim.job
-    return TaskStarted(
-        execution_id=job.execution_id,
-        task_run_id=job.task_run_id,
-        attempt=job.attempt,
-        token=claim.token,
-        worker=worker,
-        at=now,
-    )

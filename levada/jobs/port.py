@@ -5,7 +5,7 @@ is part of the executor's commit (store), never of this port. A claim is handed 
 `report` appends results; both travel in batches. One contract suite runs over every adapter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from levada.model.commands import TaskFinished, TaskProgressed
@@ -15,8 +15,14 @@ from levada.model.jobs import Claim, Held
 class Jobs(Protocol):
     """All methods raise `Transient` when the control plane is away."""
 
-    async def claim(self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float) -> list[Claim]:
-        """Return up to `limit` attempts, by priority then age; waits up to `timeout_s` for the first."""
+    async def claim(
+        self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float, tags: Collection[str] = ()
+    ) -> list[Claim]:
+        """Return up to `limit` attempts, by priority then age; waits up to `timeout_s` for the first.
+
+        Attempts that ask for tags go to workers that carry them (model/routes.py), all others to anybody of the queue.
+        Cancelling the call gives back what was claimed for it.
+        """
 
     async def renew(self, worker: str, held: Sequence[Held]) -> list[Held]:
         """Extend the leases of `held`; return those that must stop: lost, cancelled or of an ended execution."""
@@ -34,4 +40,7 @@ class LeaseKeeper(Protocol):
     """What the executor's housekeeping needs of the same rows."""
 
     async def expire(self, limit: int) -> int:
-        """Turn leases that ran out into `WorkerLost` commands on the bus; return how many."""
+        """Turn leases that ran out into `WorkerLost` commands on the bus; return how many.
+
+        A lease that was marked but not forgotten (a crash in between) is turned into one again.
+        """

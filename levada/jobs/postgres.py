@@ -5,11 +5,15 @@
     submitted    executor's commit             waits for a worker
     claimed      claim                         a worker has it, until `lease_until`
     cancel       executor's commit             a worker has it and shall stop
+    lost         expire                        the lease ran out; `lease_until` is when that was last reported
 
 A claim is handed out only when its `TaskStarted` is on the bus, so the executor hears of every attempt before it runs. If
 that fails in between, nobody has the attempt and nobody may try again (the command may be there after all): the lease
 runs out, and the executor, which knows of no start, submits it again. The lease of an attempt that ended is cleared by the
 executor's commit of its result, in the row version it writes anyway.
+
+The bus may be another system than this database, so nothing here relies on writing to both at once: what is sent is sent
+before the row forgets it, and whoever receives it twice tells it by attempt and token.
 
 Waiting is woken by `notify` and `notify_withdrawn` (a commit in this process, or a doorbell) and falls back to polling.
 """
@@ -17,21 +21,21 @@ Waiting is woken by `notify` and `notify_withdrawn` (a commit in this process, o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from levada.database import Database, Statements
-from levada.jobs.commands import CommandLog
-from levada.model import jobs
-from levada.model.commands import TaskFinished, TaskProgressed, TaskStarted, WorkerLost
+from levada.jobs.commands import CommandLog, given_back, started
+from levada.jobs.dealing import Dealer, Dealt, Kind, Signal, Want, shared_out
+from levada.model import jobs, routes
+from levada.model.commands import TaskFinished, TaskProgressed, WorkerLost
 from levada.model.jobs import Claim, Held
 
 SQL = Statements(Path(__file__).parent / "sql")
 
 TOKEN_BYTES = 16
-
-T = TypeVar("T")
+#: A lease that was marked as lost is reported again after this: whoever marked it died before it was forgotten.
+LOST_AGAIN_S = 5.0
 
 
 class PostgresJobs:
@@ -58,29 +62,48 @@ class PostgresJobs:
         self._busy_poll_s = busy_poll_s
         self._idle_poll_s = idle_poll_s
         self._failpoint = failpoint
-        self._submitted = Signal()
+        self._dealer = Dealer(self, busy_poll_s=busy_poll_s, idle_poll_s=idle_poll_s)
         self._withdrawn = Signal()
         self._told: dict[str, set[str]] = {}
         self._closed = False
 
-    async def claim(self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float) -> list[Claim]:
-        if limit <= 0 or not queues:
-            return []
-        return await self._until_some(self._submitted, lambda: self._claim(worker, queues, limit), timeout_s)
+    async def claim(
+        self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float, tags: Collection[str] = ()
+    ) -> list[Claim]:
+        return await self._dealer.claim(worker, queues, tags, limit, timeout_s)
 
-    async def _claim(self, worker: str, queues: Sequence[str], limit: int) -> list[Claim]:
-        now = self._now_us()
-        until = now + self._lease_us
-        tokens = [self._random_bytes(TOKEN_BYTES).hex() for _ in range(limit)]
-        rows = await self._database.fetch(SQL["claim"], list(queues), limit, worker, tokens, until)
+    async def deal(self, kind: Kind, wants: Sequence[Want]) -> list[list[Claim]]:
+        queues, tags = kind
+        order = shared_out([want.limit for want in wants])
+        until = self._now_us() + self._lease_us
+        tokens = [self._random_bytes(TOKEN_BYTES).hex() for _ in order]
+        workers = [wants[place].worker for place in order]
+        wanted = await self._routes(queues, tags) if tags else list(queues)
+        rows = await self._database.fetch(SQL["claim"], wanted, len(order), workers, tokens, until)
+        found: list[list[Claim]] = [[] for _ in wants]
         if not rows:
-            return []
-        claims = [Claim(job=jobs.decode(job), token=token, lease_until=until) for job, token in rows]
-        claims.sort(key=lambda claim: -claim.job.priority)
+            return found
+        places = dict(zip(tokens, order, strict=True))
+        for job, token in rows:
+            found[places[token]].append(Claim(job=jobs.decode(job), token=token, lease_until=until))
+        for claims in found:
+            claims.sort(key=lambda claim: -claim.job.priority)
         self._failpoint("jobs.claimed")
-        await self._commands.send([_started(claim, worker, now) for claim in claims])
+        return found
+
+    async def _routes(self, queues: Sequence[str], tags: Sequence[str]) -> list[str]:
+        """Return the routes that have something waiting which a worker with these tags may take."""
+        rows = await self._database.fetch(SQL["routes"])
+        return [route for (route,) in rows if routes.serves(route, queues, tags)]
+
+    async def announce(self, dealt: Dealt) -> None:
+        now = self._now_us()
+        await self._commands.send([started(claim, want.worker, now) for want, claims in dealt for claim in claims])
         self._failpoint("jobs.announced")
-        return claims
+
+    async def give_back(self, claims: Sequence[Claim]) -> None:
+        now = self._now_us()
+        await self.report([given_back(claim, now) for claim in claims])
 
     async def renew(self, worker: str, held: Sequence[Held]) -> list[Held]:
         if not held:
@@ -97,7 +120,17 @@ class PostgresJobs:
         return [one for one in held if one.token not in renewed]
 
     async def cancelled(self, worker: str, *, timeout_s: float) -> list[Held]:
-        return await self._until_some(self._withdrawn, lambda: self._cancelled(worker), timeout_s)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        pause_s = self._busy_poll_s
+        while True:
+            seen = self._withdrawn.given
+            found = await self._cancelled(worker)
+            remaining = deadline - loop.time()
+            if found or remaining <= 0 or self._closed:
+                return found
+            await self._withdrawn.after(seen, min(pause_s, remaining))
+            pause_s = min(pause_s * 2, self._idle_poll_s)
 
     async def _cancelled(self, worker: str) -> list[Held]:
         """Return each only once; whoever misses it hears of it again when it renews."""
@@ -110,36 +143,37 @@ class PostgresJobs:
     async def report(self, results: Sequence[TaskFinished | TaskProgressed]) -> None:
         if not results:
             return
+        await self._commands.send(results)
         values = [one for one in results if isinstance(one, TaskFinished) and one.values is not None]
-        if not values:
-            await self._commands.send(results)
-            return
-        async with self._database.transaction() as connection:
-            await connection.execute(
+        if values:
+            # Until here a crash lets the lease run out: the engine, which has the values, does not mind.
+            self._failpoint("jobs.reported")
+            await self._database.execute(
                 SQL["settle"],
                 [one.execution_id for one in values],
                 [one.task_run_id for one in values],
                 [one.token for one in values],
             )
-            announce = await self._commands.send_within(connection, results)
-        announce()
 
     async def expire(self, limit: int) -> int:
-        async with self._database.transaction() as connection:
-            rows = await connection.fetch(SQL["expire"], self._now_us(), limit)
-            if not rows:
-                return 0
-            lost = [
-                WorkerLost(execution_id=execution_id, task_run_id=id, attempt=attempt, token=token)
-                for execution_id, id, attempt, token in rows
-            ]
-            announce = await self._commands.send_within(connection, lost)
-        announce()
+        now = self._now_us()
+        rows = await self._database.fetch(SQL["expire"], now, now - int(LOST_AGAIN_S * 1_000_000), limit)
+        if not rows:
+            return 0
+        lost = [
+            WorkerLost(execution_id=execution_id, task_run_id=id, attempt=attempt, token=token)
+            for execution_id, id, attempt, token in rows
+        ]
+        self._failpoint("jobs.expired")
+        await self._commands.send(lost)
+        self._failpoint("jobs.lost_reported")
+        ids = [one.execution_id for one in lost], [one.task_run_id for one in lost], [one.token for one in lost]
+        await self._database.execute(SQL["forget_lost"], *ids)
         return len(lost)
 
     def notify(self) -> None:
         """Attempts were submitted: look now."""
-        self._submitted.give()
+        self._dealer.notify()
 
     def notify_withdrawn(self) -> None:
         """Attempts were withdrawn: look now for those that run here."""
@@ -147,63 +181,5 @@ class PostgresJobs:
 
     async def close(self) -> None:
         self._closed = True
-        self.notify()
-        self.notify_withdrawn()
-
-    async def _until_some(self, signal: Signal, look: Callable[[], Awaitable[list[T]]], timeout_s: float) -> list[T]:
-        """Look until there is something, `timeout_s` is over or the queue is closed."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
-        pause_s = self._busy_poll_s
-        while True:
-            seen = signal.given
-            found = await look()
-            remaining = deadline - loop.time()
-            if found or remaining <= 0 or self._closed:
-                return found
-            await signal.after(seen, min(pause_s, remaining))
-            pause_s = min(pause_s * 2, self._idle_poll_s)
-
-
-class Signal:
-    """Wakes whoever waits; a signal given while somebody was looking is not lost on them."""
-
-    def __init__(self) -> None:
-        self.given = 0
-        self._waiting: set[asyncio.Future[None]] = set()
-
-    def give(self) -> None:
-        self.given += 1
-        for waiter in self._waiting:
-            _wake(waiter)
-
-    async def after(self, seen: int, seconds: float) -> None:
-        """Return when a signal was given after the `seen`-th, or after `seconds`."""
-        if self.given != seen:
-            return
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        self._waiting.add(waiter)
-        timer = loop.call_later(seconds, _wake, waiter)
-        try:
-            await waiter
-        finally:
-            timer.cancel()
-            self._waiting.discard(waiter)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _started(claim: Claim, worker: str, now: int) -> TaskStarted:
-    job = claim.job
-    return TaskStarted(
-        execution_id=job.execution_id,
-        task_run_id=job.task_run_id,
-        attempt=job.attempt,
-        token=claim.token,
-        worker=worker,
-        at=now,
-    )
+        self._withdrawn.give()
+        await self._dealer.close()

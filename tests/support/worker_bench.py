@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -101,9 +101,6 @@ class Bench:
             elif isinstance(command, TaskProgressed):
                 self.progress[command.task_run_id].append(command)
         self._changed.set()
-
-    async def send_within(self, connection: Any, commands: Sequence[Command]) -> Callable[[], None]:
-        raise NotImplementedError("there is no database on the bench")
 
     # what a test does
 

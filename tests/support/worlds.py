@@ -111,7 +111,7 @@ async def postgres_world(dsn: str, *, doorbell: bool, alone: bool = False, clock
     closing.append(bus.close)
     jobs = PostgresJobs(
         database,
-        BusCommands(bus, bus),
+        BusCommands(bus),
         now_us=clock.now_us,
         random_bytes=clock.random_bytes,
         lease_s=10,

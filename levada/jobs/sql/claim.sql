@@ -1,4 +1,5 @@
--- Every queue is read in the order of its index; rows that another claim has locked are passed over.
+-- Every route is read in the order of its index; rows that another claim has locked are passed over. The n-th row goes to
+-- the n-th worker, so that one statement serves all who wait.
 WITH waiting AS (
     SELECT w.execution_id, w.id
     FROM unnest($1::text[]) AS wanted (queue)
@@ -16,7 +17,7 @@ WITH waiting AS (
     SELECT execution_id, id, row_number() OVER () AS n FROM waiting
 )
 UPDATE task_run t
-SET lease = 'claimed', worker = $3, token = ($4::text[])[n.n], lease_until = $5
+SET lease = 'claimed', worker = ($3::text[])[n.n], token = ($4::text[])[n.n], lease_until = $5
 FROM numbered n
 WHERE t.execution_id = n.execution_id AND t.id = n.id
 RETURNING t.job, t.token

@@ -191,9 +191,6 @@ class ClaimCommands:
         records = [Outgoing(COMMANDS, one.execution_id, cmd.encode(one)) for one in commands]
         await SimBus(self._world.line(process)).append(records)
 
-    async def send_within(self, connection: Any, commands: Sequence[cmd.Command]) -> Callable[[], None]:
-        raise NotImplementedError("there is no database in the simulation")
-
 
 class PlainCommands:
     """What the memory jobs send with inside one step."""
@@ -205,9 +202,6 @@ class PlainCommands:
         process = PROCESS.get()
         records = [Outgoing(COMMANDS, one.execution_id, cmd.encode(one)) for one in commands]
         await self._world.append(process.name if process is not None else "world", records)
-
-    async def send_within(self, connection: Any, commands: Sequence[cmd.Command]) -> Callable[[], None]:
-        raise NotImplementedError("there is no database in the simulation")
 
 
 class SimSink:
