@@ -14,6 +14,7 @@ from typing import Any
 
 from levada.files import paths
 from levada.files.port import SCHEME, Files, Stat
+from levada.jobs.commands import CommandLog
 from levada.model.commands import ResumeExecution
 from levada.model.errors import UserError
 from levada.model.execution import ExecutionHead
@@ -21,7 +22,6 @@ from levada.model.jobs import LogEntry
 from levada.model.states import TERMINAL, State
 from levada.runtime import sealing
 from levada.runtime.clock import Clock
-from levada.runtime.commands import BusCommands
 from levada.store.port import (
     ExecutionFilter,
     ExecutionQueries,
@@ -48,7 +48,7 @@ class Stores:
     metrics: MetricStore
     kv: KvStore
     files: Files
-    commands: BusCommands
+    commands: CommandLog
 
 
 class Control:

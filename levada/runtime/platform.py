@@ -6,6 +6,7 @@ and nowhere else: a database of our own or somebody's, the bus in it, files in a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,18 +24,31 @@ from levada.jobs.memory import MemoryJobs
 from levada.jobs.port import Jobs, LeaseKeeper
 from levada.jobs.postgres import PostgresJobs
 from levada.model.errors import Transient, UserError
+from levada.runtime.accepting import AcceptedCommands
+from levada.runtime.bell import BusBell
+from levada.runtime.changes import ChangeFollower, ChangePublisher
 from levada.runtime.clock import Clock
 from levada.runtime.commands import BusCommands
 from levada.runtime.config import Config, Loaded
 from levada.runtime.control import Stores
 from levada.runtime.doorbell import Doorbell
 from levada.runtime.failpoints import failpoint
+from levada.runtime.health import Health
 from levada.runtime.hub import Hub
 from levada.runtime.services import LocalServices
 from levada.store import memory, migrate
 from levada.store import postgres as pg
 from levada.store.embedded import EmbeddedPostgres
-from levada.store.port import ExecutionQueries, ExecutionStore, FlowStore, KvStore, LogStore, MetricStore
+from levada.store.port import (
+    ExecutionQueries,
+    ExecutionStore,
+    FlowStore,
+    Ingress,
+    KvStore,
+    LogStore,
+    Members,
+    MetricStore,
+)
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +66,7 @@ class Platform:
     config: Config
     clock: Clock
     bus: Bus
-    commands: BusCommands
+    commands: BusCommands | AcceptedCommands
     jobs: Jobs
     leases: LeaseKeeper
     executions: ExecutionStore
@@ -63,10 +77,15 @@ class Platform:
     kv: KvStore
     files: Files
     hub: Hub
+    members: Members
+    #: None where the bus is as durable as the database.
+    ingress: Ingress | None = None
+    #: None where all services are in this process.
+    changes: ChangePublisher | None = None
     #: None in memory.
     database: Database | None = None
 
-    def __init__(self, config: Config | Loaded, clock: Clock) -> None:
+    def __init__(self, config: Config | Loaded, clock: Clock, health: Health | None = None) -> None:
         """`Loaded` brings the environment's secrets along; a bare `Config` has none."""
         self.config = config.config if isinstance(config, Loaded) else config
         self.secrets: Mapping[str, str] = config.secrets if isinstance(config, Loaded) else {}
@@ -74,26 +93,39 @@ class Platform:
         self.encryption_key = config.encryption_key if isinstance(config, Loaded) else None
         self.clock = clock
         self.hub = Hub()
+        self.health = health if health is not None else Health(clock)
+        #: Whether health and metrics of this process are served by whoever opened the platform.
+        self.managed = health is not None
+        self._follower: asyncio.Task[None] | None = None
         self._embedded: EmbeddedPostgres | None = None
-        self._doorbell: Doorbell | None = None
+        self._doorbell: Doorbell | BusBell | None = None
         self._hot: Database | None = None
         self._notify: Callable[[], None] = lambda: None
 
     @classmethod
-    async def open(cls, config: Config | Loaded, clock: Clock, *, name: str = "levada") -> Platform:
-        """Start the embedded Postgres unless `database.url` is set, bring the schema up to date, connect.
+    async def open(
+        cls,
+        config: Config | Loaded,
+        clock: Clock,
+        *,
+        name: str = "levada",
+        migrates: bool = True,
+        health: Health | None = None,
+    ) -> Platform:
+        """Start the embedded Postgres unless `database.url` is set, see to the schema, connect to database and bus.
 
-        Raises UserError when something can not be started as configured, Transient when the database is away.
+        `migrates`: bring the schema up to date; otherwise it must be. Raises UserError when something can not be started
+        as configured, Transient when database or bus are away or the schema is not there yet.
         """
-        platform = cls(config, clock)
+        platform = cls(config, clock, health)
         try:
-            await platform._open(name)
+            await platform._open(name, migrates)
         except BaseException:
             await platform.close()
             raise
         return platform
 
-    async def _open(self, name: str) -> None:
+    async def _open(self, name: str, migrates: bool) -> None:
         self.files = open_files(self.config.storage_url)
         dsn = self.config.database.url
         if dsn is None:
@@ -102,40 +134,77 @@ class Platform:
             dsn = await self._embedded.start()
         size = self.config.database.pool_size
         self.database = await Database.open(dsn, size=max(size // 2, 1), name=name)
-        await _migrate(self.database)
+        await (_migrate if migrates else _migrated)(self.database)
         await pg.Partitions(self.database, now_us=self.clock.now_us).make()
         self._hot = await Database.open(dsn, size=max(size - size // 2, 1), name=f"{name} hot", settings=PLAN_ONCE)
+        self.members = pg.PostgresMembers(self.database)
+        if self._embedded is not None:
+            await self.database.execute("DELETE FROM member")  # nobody else can be there: this server is ours alone
+        await self._connect_bus(self._hot)
         self._compose(self._hot, self.database)
         await self.bus.ends(COMMANDS)  # a wrong number of partitions is found now, not with the first command
+        if self.several:
+            self.changes = ChangePublisher(self.bus, self.clock.now_us)
+            self._follower = asyncio.create_task(ChangeFollower(self.bus, self.hub).run(), name="changes-follow")
 
-    def _compose(self, hot: Database, database: Database) -> None:
-        """Make the adapters that live in the database: bus, queue and executor's store apart from everybody's queries."""
+    @property
+    def several(self) -> bool:
+        """Whether there may be other processes of this installation."""
+        return self._embedded is None and self.database is not None
+
+    async def _connect_bus(self, hot: Database) -> None:
+        """Make the bus, the bell that tells other processes to look, and the way of commands."""
         config, clock = self.config, self.clock
+        if config.kafka.bootstrap_servers:
+            from levada.runtime.kafka import kafka_bus  # the client is loaded only where there is a Kafka
+
+            self.bus = await kafka_bus(config, clock, await self._installation(hot), self.files)
+            if config.bus.doorbell and self._embedded is None:
+                self._doorbell = BusBell(self.bus, clock.random_bytes(8).hex())
+            self.ingress = pg.PostgresIngress(hot)
+            self.commands = AcceptedCommands(self.ingress, self.bus, clock)
+            return
         alone = self._embedded is not None
         if config.bus.doorbell and not alone:
             self._doorbell = Doorbell(hot, clock.random_bytes(8).hex())
-        idle_s = config.bus.poll_interval
-        # Who is told of everything needs to look by itself only in case a message was lost.
-        busy_s = idle_s if alone or self._doorbell is not None else min(BUSY_POLL_S, idle_s)
         bus = PostgresBus(
             hot,
             now_us=clock.now_us,
             partitions=config.bus.partitions,
-            busy_poll_s=busy_s,
-            idle_poll_s=idle_s,
+            busy_poll_s=self._busy_poll_s(),
+            idle_poll_s=config.bus.poll_interval,
             ring=self._ringer(BUS_CHANNEL),
             alone=alone,
             failpoint=failpoint,
         )
-        self.bus, self.commands = bus, BusCommands(bus, bus)
+        if self._doorbell is not None:
+            self._doorbell.on(BUS_CHANNEL, bus.wake)
+        self.bus, self.commands = bus, BusCommands(bus)
+
+    def _busy_poll_s(self) -> float:
+        """Who is told of everything needs to look by itself only in case a message was lost."""
+        idle_s = self.config.bus.poll_interval
+        return idle_s if self._embedded is not None or self._doorbell is not None else min(BUSY_POLL_S, idle_s)
+
+    async def _installation(self, database: Database) -> str:
+        """Return the id of this installation, drawn when its database was new."""
+        await database.execute(
+            "INSERT INTO installation (id) VALUES ($1) ON CONFLICT DO NOTHING", self.clock.random_bytes(8).hex()
+        )
+        return str(await database.fetchval("SELECT id FROM installation"))
+
+    def _compose(self, hot: Database, database: Database) -> None:
+        """Make the adapters that live in the database: queue and executor's store apart from everybody's queries."""
+        config, clock = self.config, self.clock
+        alone = self._embedded is not None
         jobs = PostgresJobs(
             hot,
             self.commands,
             now_us=clock.now_us,
             random_bytes=clock.random_bytes,
             lease_s=config.worker.lease,
-            busy_poll_s=busy_s,
-            idle_poll_s=idle_s,
+            busy_poll_s=self._busy_poll_s(),
+            idle_poll_s=config.bus.poll_interval,
             failpoint=failpoint,
         )
         self.jobs, self.leases, self._notify = jobs, jobs, self._ringer(JOBS_CHANNEL, jobs.notify)
@@ -144,6 +213,7 @@ class Platform:
             now_us=clock.now_us,
             index=outputs.rebuild,
             on_withdrawn=self._ringer(CANCEL_CHANNEL, jobs.notify_withdrawn),
+            ingress_partitions=self.bus.partitions if self.ingress is not None else None,
             failpoint=failpoint,
         )
         self.flows = pg.PostgresFlowStore(database, alone=alone)
@@ -151,7 +221,6 @@ class Platform:
         self.logs, self.metrics = pg.PostgresLogStore(database), pg.PostgresMetricStore(database)
         self.kv = pg.PostgresKvStore(database)
         if self._doorbell is not None:
-            self._doorbell.on(BUS_CHANNEL, bus.wake)
             self._doorbell.on(JOBS_CHANNEL, jobs.notify)
             self._doorbell.on(CANCEL_CHANNEL, jobs.notify_withdrawn)
             self._doorbell.start()
@@ -163,6 +232,7 @@ class Platform:
         tables = memory.Tables()
         bus = MemoryBus(partitions=platform.config.bus.partitions, monotonic=clock.monotonic, sleep=clock.sleep)
         platform.bus, platform.commands = bus, BusCommands(bus)
+        platform.members = memory.MemoryMembers(tables, now_us=clock.now_us)
         jobs = MemoryJobs(tables.leases, platform.commands, clock, lease_s=platform.config.worker.lease)
         platform.jobs, platform.leases, platform._notify = jobs, jobs, jobs.notify
         platform.executions = memory.MemoryExecutionStore(tables, now_us=clock.now_us, index=outputs.rebuild)
@@ -221,12 +291,15 @@ class Platform:
 
     async def close(self) -> None:
         """End what was opened, the database last. Safe to call twice."""
-        for part in ("jobs", "bus"):
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.gather(self._follower, return_exceptions=True)
+        if self._doorbell is not None:
+            await self._doorbell.close()
+        for part in ("jobs", "changes", "commands", "bus"):
             opened = self.__dict__.pop(part, None)
             if opened is not None:
                 await opened.close()
-        if self._doorbell is not None:
-            await self._doorbell.close()
         if self._hot is not None:
             await self._hot.close()
         if self.database is not None:
@@ -245,6 +318,17 @@ class Platform:
             doorbell.ring(channel)
 
         return ring
+
+
+async def _migrated(database: Database) -> None:
+    """Raise Transient unless the schema is what this release needs."""
+    connection = await database.connect()
+    try:
+        missing = await migrate.pending(connection)
+    finally:
+        await connection.close(timeout=10)
+    if missing:
+        raise Transient(f"the database lacks {', '.join(missing)}: run `levada migrate`")
 
 
 async def _migrate(database: Database) -> None:

@@ -107,6 +107,9 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Executor:
+    lease: float = setting(
+        2.0, "An executor unheard of for this long loses its partitions to others", kind="seconds", low=0.5, high=60
+    )
     batch_records: int = setting(200, "Most commands in one transaction", low=1, high=10_000)
     batch_bytes: int = setting(MIB, "Most bytes of commands in one transaction", kind="bytes", low=64 * KIB)
 

@@ -10,6 +10,12 @@ CREATE TABLE member (
     PRIMARY KEY (service, name)
 ) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
+-- Which installation this database is the truth of: messages of others on the same topics are not for us.
+CREATE TABLE installation (
+    only_one bool PRIMARY KEY DEFAULT true CHECK (only_one),
+    id       text NOT NULL
+);
+
 -- Commands that were acknowledged to whoever sent them. The bus delivers them; the commit that applies one removes it here.
 -- Only used where the bus is not in this database.
 CREATE TABLE ingress (

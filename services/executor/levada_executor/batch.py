@@ -117,14 +117,23 @@ class Batch:
                 self._refused(record, command, refusal)
             except Exception as error:
                 raise Poisoned(record, command, error) from error
-        self._positions[record.partition] = record.offset + 1
+        self._done(record)
         self.records += 1
+
+    def skip(self, record: Record) -> None:
+        """Pass over a record that was applied before."""
+        self._positions[record.partition] = record.offset + 1
+
+    def _done(self, record: Record) -> None:
+        self._positions[record.partition] = record.offset + 1
+        if record.id:
+            self._commit.applied.append(record.id)
 
     def add_poisoned(self, record: Record, command: cmd.Command, error: Exception) -> None:
         """The command raised twice: fail its execution, keep the record for whoever repairs it. Never raises."""
         reason = f"{type(error).__name__}: {error}"
         self.bury(record, f"the engine raised {reason}", "".join(traceback.format_exception(error)))
-        self._positions[record.partition] = record.offset + 1
+        self._done(record)
         fault: cmd.Command = cmd.FaultExecution(execution_id=command.execution_id, error=reason)
         if self.executions.get(command.execution_id) is None:
             if not isinstance(command, cmd.StartExecution):
@@ -174,7 +183,7 @@ class Batch:
             self.executions[command.execution_id] = decision.execution
             write = self._writes.get(command.execution_id)
             if write is None:
-                write = ExecutionWrite(execution=decision.execution, read_seq=read_seq, events=[])
+                write = ExecutionWrite(execution=decision.execution, read_seq=read_seq, events=[], partition=partition)
                 self._writes[command.execution_id] = write
             write.events.extend(decision.events)
             if isinstance(command, cmd.TimerFired):

@@ -1,10 +1,11 @@
 """The executor's loop: poll a batch of commands, decide in memory, write once, then tell the world.
 
-    own the partitions → poll → fetch what is needed → decide all records → ONE commit → send, announce
+    settle our partitions → poll → fetch what is needed → decide all records → ONE commit → send, announce
 
 Offsets live in Postgres and move in the transaction that applies the records, so a crash anywhere replays nothing and
 loses nothing. The commit carries the epoch of every owned partition: whoever was replaced is fenced there. What must go
 out (commands to other executions) is part of the commit and sent afterwards; `relay_off` remembers what the bus has.
+Several executors share the partitions (`Assignment`); they are taken and given back only here, between two batches.
 
 After any doubt (connection lost in the middle of a commit) nothing in memory is believed: partitions are owned anew,
 positions read again, committed but unsent commands sent again. Receivers ignore repeats by natural key.
@@ -12,19 +13,29 @@ positions read again, committed but unsent commands sent again. Receivers ignore
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple, Protocol
 
 from levada import engine
-from levada.bus.port import COMMANDS, Bus, Outgoing, Record
+from levada.bus.port import COMMANDS, Bus, Outgoing, PositionLost, Record
 from levada.model import commands as cmd
 from levada.model.errors import Transient
-from levada.model.execution import Execution
+from levada.model.execution import Execution, ExecutionHead
 from levada.model.flow import Flow
 from levada.model.states import State
 from levada.runtime.clock import Clock
-from levada.store.port import ExecutionStore, OutEntry, SequenceConflict, SlotConflict
-from levada_executor.batch import Batch, Poisoned
+from levada.store.encoding import out_id
+from levada.store.port import (
+    ExecutionStore,
+    Fenced,
+    Ingress,
+    OutEntry,
+    Ownership,
+    Repeated,
+    SequenceConflict,
+    SlotConflict,
+)
+from levada_executor.batch import Announcement, Batch, Poisoned
 from levada_executor.cache import ExecutionCache
 
 log = logging.getLogger("levada.executor")
@@ -33,6 +44,8 @@ MAX_RECORDS = 200
 MAX_BYTES = 1024 * 1024
 POLL_S = 0.5
 SEND_CHUNK = 500
+#: Pause of an executor that has no partition: there are more executors than partitions, or it has just come.
+IDLE_S = 0.1
 
 
 class FlowSource(Protocol):
@@ -47,8 +60,34 @@ class Announcer(Protocol):
     def announce(self, execution_id: str, state: State, terminal: bool) -> None: ...
 
 
+class ChangeSink(Protocol):
+    """Where changes go for those in other processes: runtime/changes.py."""
+
+    def publish(self, changes: Sequence[Announcement], executions: Sequence[ExecutionHead]) -> None: ...
+
+
+class Assignment(Protocol):
+    """Who owns which partition of the commands topic: runtime/partitions.py."""
+
+    async def again(self) -> list[Ownership]: ...
+
+    def surplus(self, held: Collection[int]) -> list[int]: ...
+
+    async def take(self, held: Collection[int]) -> list[Ownership]: ...
+
+    async def give_back(self, partitions: Collection[int]) -> None: ...
+
+
+class Work(NamedTuple):
+    """A record and what it says; None: it can not be read. `repeated`: it was applied before, only its position counts."""
+
+    record: Record
+    command: cmd.Command | None
+    repeated: bool = False
+
+
 class Executor:
-    """One executor over all partitions it owns. `wake_workers` and `wake_timers` are called after a commit."""
+    """One executor over the partitions it owns. `wake_workers` and `wake_timers` are called after a commit."""
 
     def __init__(
         self,
@@ -59,20 +98,25 @@ class Executor:
         hub: Announcer,
         clock: Clock,
         environment: engine.Environment,
-        owner: str,
+        assignment: Assignment,
+        ingress: Ingress | None = None,
+        changes: ChangeSink | None = None,
         wake_workers: Callable[[], None] = lambda: None,
         wake_timers: Callable[[int], None] = lambda due: None,
         failpoint: Callable[[str], None] = lambda name: None,
         max_records: int = MAX_RECORDS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
+        """`ingress` where the bus may lose or repeat what it holds; `changes` where others want to hear of them."""
         self._store = store
         self._bus = bus
         self._flows = flows
         self._hub = hub
         self._clock = clock
         self._environment = environment
-        self._owner = owner
+        self._assignment = assignment
+        self._ingress = ingress
+        self._changes = changes
         self._wake_workers = wake_workers
         self._wake_timers = wake_timers
         self._failpoint = failpoint
@@ -88,23 +132,58 @@ class Executor:
         self.records = 0
 
     # -- ownership -------------------------------------------------------------------------------------------------
+    @property
+    def owned(self) -> Collection[int]:
+        """The partitions that this executor owns, as far as it knows."""
+        return self._owned.keys()
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """How far the partitions are applied."""
+        return {part: self._positions[part] for part in self._owned}
+
     async def take_over(self) -> None:
-        """Own all partitions: fence whoever had them, forget what is in memory, send what was committed but not sent."""
+        """After any doubt: believe nothing in memory, own anew what is ours, send what was committed but not sent."""
+        self._forget()
+        await self._adopt(await self._assignment.again())
+        await self.rebalance()
+        self._failpoint("executor.owned")
+
+    async def rebalance(self) -> None:
+        """Give back what is beyond our share and take what we lack of it."""
+        surplus = self._assignment.surplus(self._owned)
+        if surplus:
+            await self.give_back(surplus)
+        await self._adopt(await self._assignment.take(self._owned))
+
+    async def give_back(self, partitions: Collection[int]) -> None:
+        """Let others have these partitions. What the bus has acknowledged is saved first, so nothing is sent twice."""
+        await self.save_relay()
+        for part in partitions:
+            del self._owned[part], self._positions[part], self._out_next[part]
+            del self._relayed[part], self._relay_saved[part]
         self._cache.clear()
-        self._owned.clear()
-        for owned in await self._store.own(range(self._bus.partitions), self._owner):
+        await self._assignment.give_back(partitions)
+
+    async def _adopt(self, taken: Sequence[Ownership]) -> None:
+        for owned in taken:
             self._owned[owned.partition] = owned.epoch
             self._positions[owned.partition] = owned.done_off
             self._out_next[owned.partition] = owned.out_next
             self._relayed[owned.partition] = self._relay_saved[owned.partition] = owned.relay_off
+        for owned in taken:
             unsent = await self._store.unsent(owned.partition, owned.relay_off)
             if unsent:
                 log.info("sending %d committed commands of partition %d again", len(unsent), owned.partition)
                 await self._send(unsent)
-        self._failpoint("executor.owned")
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        for known in (self._owned, self._positions, self._out_next, self._relayed, self._relay_saved):
+            known.clear()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop`. Raises Defect; Transient errors are ridden out with back-off.
+        """Work until `stop`, then give all partitions back. Raises Defect; Transient errors are ridden out with back-off.
 
         A sequence conflict is looked at twice: an execution purged between load and commit is one, and gone the second
         time; a second writer is still there.
@@ -115,21 +194,36 @@ class Executor:
             try:
                 await self.take_over()
                 while not stop.is_set():
+                    await self.rebalance()
                     await self.step(POLL_S)
                     pause, conflicts = 0.05, 0
-                await self.save_relay()
+                await self.give_back(list(self._owned))
             except SequenceConflict as conflict:
                 conflicts += 1
                 if conflicts > 1:
                     raise
                 log.warning("reading everything again: %s", conflict)
+            except PositionLost as lost:
+                await self._begin_again(lost)
+            except Fenced as fenced:
+                log.warning("reading everything again: %s", fenced)
             except Transient as error:
                 log.warning("the executor starts over in %.2f s: %s", pause, error)
                 await self._clock.sleep(pause * (0.5 + self._clock.random()))
                 pause = min(pause * 2, 2.0)
 
+    async def _begin_again(self, lost: PositionLost) -> None:
+        """The bus lost its log. Read what it has; what was accepted and not applied is still known, and is sent again."""
+        log.critical("%s. Reading from %d; what was accepted is sent again", lost, lost.start)
+        epoch = self._owned.get(lost.partition)
+        if epoch is not None:
+            await self._store.rewind(lost.partition, epoch, lost.start)
+
     async def step(self, timeout_s: float) -> int:
         """Poll once and apply what came; return the number of records."""
+        if not self._owned:
+            await self._clock.sleep(min(timeout_s, IDLE_S))
+            return 0
         records = await self._bus.poll(
             COMMANDS, self._positions, max_records=self._max_records, max_bytes=self._max_bytes, timeout_s=timeout_s
         )
@@ -137,7 +231,7 @@ class Executor:
             await self.save_relay()
             return 0
         self._failpoint("executor.polled")
-        await self._apply([(record, _decode(record)) for record in records])
+        await self._apply(_work(records))
         return len(records)
 
     async def save_relay(self) -> None:
@@ -146,12 +240,15 @@ class Executor:
             await self._write(self._new_batch({}))
 
     # -- one batch -------------------------------------------------------------------------------------------------
-    async def _apply(self, work: Sequence[tuple[Record, cmd.Command | None]]) -> None:
-        executions = await self._fetch([command for _, command in work if command is not None])
+    async def _apply(self, work: Sequence[Work]) -> None:
+        executions = await self._fetch([one.command for one in work if one.command is not None and not one.repeated])
         batch = self._new_batch(executions)
-        for number, (record, command) in enumerate(work):
+        for number, one in enumerate(work):
+            if one.repeated:
+                batch.skip(one.record)
+                continue
             try:
-                batch.add(record, command)
+                batch.add(one.record, one.command)
             except Poisoned as poisoned:
                 await self._isolate(work, number, poisoned)
                 return
@@ -159,18 +256,26 @@ class Executor:
             await self._write(batch)
         except SlotConflict as conflict:
             log.info("deciding a batch again: %s", conflict)
-            self._cache.forget(executions)
             await self._apply(work)
+        except Repeated as repeats:
+            log.info("deciding a batch again without some: %s", repeats)
+            await self._apply(await self._without_repeats(work))
 
-    async def _isolate(
-        self, work: Sequence[tuple[Record, cmd.Command | None]], number: int, poisoned: Poisoned
-    ) -> None:
+    async def _without_repeats(self, work: Sequence[Work]) -> list[Work]:
+        assert self._ingress is not None
+        pending = await self._ingress.pending([one.record.id for one in work if one.record.id])
+        return [
+            Work(one.record, one.command, one.repeated or bool(one.record.id and one.record.id not in pending))
+            for one in work
+        ]
+
+    async def _isolate(self, work: Sequence[Work], number: int, poisoned: Poisoned) -> None:
         """Apply what came before the poisonous record, then that record alone, then the rest."""
         log.error("isolating a record: %s", poisoned, exc_info=poisoned.error)
         self._cache.clear()
         if number:
             await self._apply(work[:number])
-        record, command = work[number]
+        record, command, _ = work[number]
         assert command is not None
         executions = await self._fetch([command])
         batch = self._new_batch(executions)
@@ -258,6 +363,8 @@ class Executor:
             self._wake_timers(batch.next_due)
         for change in batch.announcements:
             self._hub.announce(change.execution_id, change.state, change.terminal)
+        if self._changes is not None:
+            self._changes.publish(batch.announcements, [write.execution for write in commit.writes])
         await self._send(out)
         self._failpoint("executor.after_send")
 
@@ -283,7 +390,7 @@ class Executor:
 
 def _outgoing(entry: OutEntry) -> Outgoing:
     command = entry.command
-    return Outgoing(COMMANDS, command.execution_id, cmd.encode(command), f"{entry.partition}/{entry.off}")
+    return Outgoing(COMMANDS, command.execution_id, cmd.encode(command), out_id(entry.partition, entry.off))
 
 
 def _revision(command: cmd.Command, execution: Execution) -> int:
@@ -291,6 +398,16 @@ def _revision(command: cmd.Command, execution: Execution) -> int:
     if isinstance(command, cmd.RestartExecution) and command.flow_revision is not None:
         return command.flow_revision
     return execution.flow_revision
+
+
+def _work(records: Sequence[Record]) -> list[Work]:
+    """Read the records; one that comes twice in a batch is applied once."""
+    work, seen = [], set()
+    for record in records:
+        repeated = bool(record.id) and record.id in seen
+        seen.add(record.id)
+        work.append(Work(record, _decode(record), repeated))
+    return work
 
 
 def _decode(record: Record) -> cmd.Command | None:

@@ -9,23 +9,29 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any
 
 from levada import engine, plugins
+from levada.bus.port import COMMANDS
 from levada.flowfile.cache import FlowCache
 from levada.model.errors import Transient
-from levada.runtime import logs, sealing
-from levada.runtime.clock import SystemClock
-from levada.runtime.config import load
+from levada.runtime import sealing
+from levada.runtime.accepting import AcceptedCommands
+from levada.runtime.clock import Clock
 from levada.runtime.failpoints import failpoint
-from levada.runtime.lifecycle import Lifecycle, run_process
+from levada.runtime.partitions import Partitions
 from levada.runtime.platform import Platform
+from levada.runtime.service import serve
 from levada_executor.executor import Executor
 from levada_executor.flows import Flows
+from levada_executor.reconcile import Reconciler
 from levada_executor.timers import LeaseLoop, TimerLoop
 
 log = logging.getLogger("levada.executor")
 
 HOUSEKEEPING_S = 3600.0
+HOUSEKEEPING_LOOK_S = 60.0
 RESTART_PAUSE_S = 0.5
 
 
@@ -44,38 +50,95 @@ def environment(platform: Platform) -> engine.Environment:
     )
 
 
-def compose(platform: Platform) -> tuple[Executor, TimerLoop, LeaseLoop]:
-    """Make the parts of the service over a platform."""
-    timers = TimerLoop(platform.executions, platform.bus, platform.clock)
-    executor = Executor(
-        store=platform.executions,
-        bus=platform.bus,
-        flows=Flows(FlowCache(platform.flows, plugins.discover(), latest_s=0.0)),
-        hub=platform.hub,
-        clock=platform.clock,
-        environment=environment(platform),
-        owner=f"{socket.gethostname()}/{os.getpid()}",
-        wake_workers=platform.notify_jobs,
-        wake_timers=timers.wake,
-        failpoint=failpoint,
-        max_records=platform.config.executor.batch_records,
-        max_bytes=platform.config.executor.batch_bytes,
-    )
-    return executor, timers, LeaseLoop(platform.leases, platform.clock, platform.config.worker.lease / 3)
+class Parts:
+    """The parts of the service over a platform."""
+
+    def __init__(self, platform: Platform) -> None:
+        config, clock = platform.config, platform.clock
+        self.platform = platform
+        self.partitions = Partitions(
+            platform.members,
+            service="executor",
+            name=_name(clock),
+            topic=COMMANDS,
+            partitions=platform.bus.partitions,
+            clock=clock,
+            lease_s=config.executor.lease,
+            info=self._info,
+        )
+        self.executor = Executor(
+            store=platform.executions,
+            bus=platform.bus,
+            flows=Flows(FlowCache(platform.flows, plugins.discover(), latest_s=0.0)),
+            hub=platform.hub,
+            clock=clock,
+            environment=environment(platform),
+            assignment=self.partitions,
+            ingress=platform.ingress,
+            changes=platform.changes,
+            wake_workers=platform.notify_jobs,
+            wake_timers=lambda due: self.timers.wake(due),
+            failpoint=failpoint,
+            max_records=config.executor.batch_records,
+            max_bytes=config.executor.batch_bytes,
+        )
+        self.timers = TimerLoop(platform.executions, platform.commands, clock, lambda: self.executor.owned)
+        self.leases = LeaseLoop(platform.leases, clock, config.worker.lease / 3, self.leads)
+        self.reconciler: Reconciler | None = None
+        if platform.ingress is not None and isinstance(platform.commands, AcceptedCommands):
+            self.reconciler = Reconciler(
+                platform.ingress, platform.bus, platform.commands, clock, lambda: self.executor.positions
+            )
+
+    def leads(self) -> bool:
+        """Whether this executor does what one of them should do: the one with the first partition."""
+        return 0 in self.executor.owned
+
+    def _info(self) -> dict[str, Any]:
+        return {"version": version("levada"), "partitions": sorted(self.executor.owned)}
+
+    async def assigned(self) -> dict[str, Any]:
+        """Health check: this executor has its share of the partitions."""
+        owned = len(self.executor.owned)
+        missing = self.partitions.lacks(self.executor.owned)
+        if missing:
+            raise Transient(f"{owned} partitions are owned and {missing} more are to be taken")
+        return {"partitions": owned}
 
 
 async def run(platform: Platform, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises Defect."""
-    executor, timers, leases = compose(platform)
-    parts: list[Callable[[asyncio.Event], Awaitable[None]]] = [
-        executor.run,
-        timers.run,
-        leases.run,
-        functools.partial(_keep_house, platform),
+    parts = Parts(platform)
+    platform.health.register("partitions", parts.assigned)
+    loops: list[Callable[[asyncio.Event], Awaitable[None]]] = [
+        parts.executor.run,
+        parts.timers.run,
+        parts.leases.run,
+        functools.partial(_keep_house, platform, parts.leads),
     ]
+    if parts.reconciler is not None:
+        loops.append(parts.reconciler.run)
+    beating = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        for part in parts:
-            group.create_task(_supervised(part, stop))
+        beats = group.create_task(parts.partitions.run(beating))
+        work = [group.create_task(_supervised(loop, stop)) for loop in loops]
+        await asyncio.wait(work)
+        beating.set()
+        await beats
+    await _leave(parts.partitions)
+
+
+async def _leave(partitions: Partitions) -> None:
+    """Be gone for the others at once; if that can not be said, the lease says it."""
+    try:
+        await partitions.leave()
+    except Transient as error:
+        log.info("the others will find out by themselves that this executor is gone: %s", error)
+
+
+def _name(clock: Clock) -> str:
+    """Return a name that no other process has, nor had."""
+    return f"{socket.gethostname()}/{os.getpid()}/{clock.random_bytes(4).hex()}"
 
 
 async def _supervised(part: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event) -> None:
@@ -88,33 +151,19 @@ async def _supervised(part: Callable[[asyncio.Event], Awaitable[None]], stop: as
             await asyncio.sleep(RESTART_PAUSE_S)
 
 
-async def _keep_house(platform: Platform, stop: asyncio.Event) -> None:
+async def _keep_house(platform: Platform, leads: Callable[[], bool], stop: asyncio.Event) -> None:
+    """About once an hour, by the executor whose turn it is; it looks every minute whether that has become itself."""
+    last = -HOUSEKEEPING_S
     while not stop.is_set():
-        await platform.keep_house()
+        if leads() and platform.clock.monotonic() - last >= HOUSEKEEPING_S:
+            await platform.keep_house()
+            last = platform.clock.monotonic()
         try:
-            await asyncio.wait_for(stop.wait(), HOUSEKEEPING_S)
+            await asyncio.wait_for(stop.wait(), HOUSEKEEPING_LOOK_S)
         except TimeoutError:
             continue
 
 
-async def _serve() -> None:
-    loaded = load()
-    config = loaded.config
-    logs.configure(config.log.format, config.log.level, config.log.levels)
-    clock = SystemClock()
-    platform = await Platform.open(loaded, clock, name="levada-executor")
-    try:
-        stop = asyncio.Event()
-        lifecycle = Lifecycle(clock, config.server.shutdown_grace)
-
-        async def stopping() -> None:
-            stop.set()
-
-        lifecycle.add("executor", functools.partial(run, platform, stop), stop=stopping)
-        await lifecycle.run()
-    finally:
-        await platform.close()
-
-
 def main() -> None:
-    run_process(_serve)
+    """Entry point of `levada serve executor`."""
+    serve("executor", run)

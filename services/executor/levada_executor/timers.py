@@ -1,14 +1,16 @@
 """Timers and leases: what becomes due is turned into commands on the bus, where the engine decides what it means.
 
-Both loops only ever append commands, so running two of them, or one twice, changes nothing: a timer names the event that
-armed it, a lost worker its attempt.
+Both loops only ever send commands, so running two of them, or one twice, changes nothing: a timer names the event that
+armed it, a lost worker its attempt. To save work each executor fires the timers of its own partitions, and the one that
+has the first partition looks after the leases.
 """
 
 import asyncio
 import heapq
 import logging
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
 
-from levada.bus.port import COMMANDS, Bus, Outgoing
 from levada.jobs.port import LeaseKeeper
 from levada.model import commands as cmd
 from levada.runtime.clock import Clock
@@ -21,13 +23,20 @@ BATCH = 500
 KNOWN_MAX = 100_000
 
 
-class TimerLoop:
-    """Sleeps until the next known due time (or LOOK_S), then fires what is due."""
+class Sender(Protocol):
+    async def send(self, commands: Sequence[cmd.Command]) -> None: ...
 
-    def __init__(self, store: ExecutionStore, bus: Bus, clock: Clock) -> None:
+
+class TimerLoop:
+    """Sleeps until the next known due time (or LOOK_S), then fires what is due in the partitions that `owned` gives."""
+
+    def __init__(
+        self, store: ExecutionStore, commands: Sender, clock: Clock, owned: Callable[[], Collection[int]]
+    ) -> None:
         self._store = store
-        self._bus = bus
+        self._commands = commands
         self._clock = clock
+        self._owned = owned
         self._known: list[int] = []
         self._woken = asyncio.Event()
 
@@ -49,9 +58,10 @@ class TimerLoop:
         now = self._clock.now_us()
         while self._known and self._known[0] <= now:
             heapq.heappop(self._known)
-        due = await self._store.due_timers(now, BATCH)
+        owned = sorted(self._owned())
+        due = await self._store.due_timers(now, BATCH, owned) if owned else []
         if due:
-            await self._bus.append([_command(timer) for timer in due])
+            await self._commands.send([_command(timer) for timer in due])
             await self._store.mark_fired(due)
         return len(due)
 
@@ -70,24 +80,24 @@ class TimerLoop:
                 waiter.cancel()
 
 
-def _command(timer: DueTimer) -> Outgoing:
-    fired = cmd.TimerFired(
+def _command(timer: DueTimer) -> cmd.TimerFired:
+    return cmd.TimerFired(
         execution_id=timer.execution_id, seq=timer.seq, kind=timer.kind, task_run_id=timer.task_run_id
     )
-    return Outgoing(COMMANDS, timer.execution_id, cmd.encode(fired), f"timer/{timer.execution_id}/{timer.seq}")
 
 
 class LeaseLoop:
-    """Looks for attempts whose worker no longer renews them."""
+    """Looks for attempts whose worker no longer renews them, while it is this executor's turn (`leads`)."""
 
-    def __init__(self, leases: LeaseKeeper, clock: Clock, every_s: float) -> None:
+    def __init__(self, leases: LeaseKeeper, clock: Clock, every_s: float, leads: Callable[[], bool]) -> None:
         self._leases = leases
         self._clock = clock
         self._every_s = every_s
+        self._leads = leads
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            expired = await self._leases.expire(BATCH)
+            expired = await self._leases.expire(BATCH) if self._leads() else 0
             if expired:
                 log.warning("%d attempts lost their worker", expired)
             try:

@@ -15,7 +15,7 @@ from levada.runtime.platform import Platform
 from levada.store.port import Commit, FlowRow, SequenceConflict
 from levada_executor import batch as batch_module
 from levada_executor.executor import Executor
-from levada_executor.main import compose
+from levada_executor.main import Parts
 
 LOG = """
 id: log
@@ -50,7 +50,8 @@ BROKEN = "id: broken\nnamespace: n\ntasks: 17\n"
 class World:
     def __init__(self) -> None:
         self.platform = Platform.in_memory(SystemClock())
-        self.executor, self.timers, _ = compose(self.platform)
+        self.parts = Parts(self.platform)
+        self.executor, self.timers = self.parts.executor, self.parts.timers
 
     async def open(self, *sources: str) -> "World":
         for source in sources:
@@ -170,7 +171,8 @@ async def test_a_record_whose_fault_raises_too_is_passed_over(monkeypatch: pytes
 
 async def test_an_executor_that_was_replaced_is_fenced() -> None:
     w = await World().open(LOG)
-    other, _, _ = compose(w.platform)
+    await w.parts.partitions.leave()  # as when its lease ran out
+    other = Parts(w.platform).executor
     await other.take_over()
     await w.send(start("E"))
     with pytest.raises(Transient):
