@@ -4,16 +4,16 @@
 """
 
 import asyncio
-import errno
 import logging
 
 from levada import plugins
 from levada.engine import Environment
 from levada.flowfile import FlowCache
-from levada.runtime import logs
+from levada.runtime import logs, management
 from levada.runtime.clock import SystemClock
-from levada.runtime.config import Config, load
+from levada.runtime.config import load
 from levada.runtime.health import Health
+from levada.runtime.installation_metrics import InstallationMetrics
 from levada.runtime.lifecycle import Lifecycle, run_process
 from levada.runtime.platform import Platform
 from levada.sdk.registry import Registry
@@ -46,40 +46,29 @@ def compose(platform: Platform, registry: Registry | None = None) -> Api:
     )
 
 
-async def start(api: Api) -> list[Listening]:
+async def start(api: Api) -> list[Listening | management.Listening]:
     """Listen on the API's port and on the management port. Raises OSError when one is taken."""
     host = auth.listen_host(api.config, api.gate)
     main_port = await listen(Application(api, table.router(), api.gate), host, api.config.port)
     try:
-        management = await _listen_management(api, host)
+        other = await management.serve(api.config, api.health, host=host)
     except BaseException:
         await main_port.close()
         raise
-    log.info("the API listens on %s, health and metrics on %s", main_port.url, management.url)
-    return [main_port, management]
-
-
-async def _listen_management(api: Api, host: str) -> Listening:
-    """Listen on the management port; the default one gives way when another Levada of this machine has it."""
-    application = Application(api, table.management_router(), None)
-    port = api.config.management_port
-    try:
-        return await listen(application, host, port)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE or port != Config().management_port:
-            raise
-    log.warning("port %d for health and metrics is taken; any free one is used", port)
-    return await listen(Application(api, table.management_router(), None), host, 0)
+    log.info("the API listens on %s, health and metrics on %s", main_port.url, other.url)
+    return [main_port, other]
 
 
 async def run(platform: Platform, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     api = compose(platform)
     listening = await start(api)
+    forget = InstallationMetrics(platform).watch()
     try:
         await stop.wait()
         api.health.drain("stopping")
     finally:
+        forget()
         api.streams.stop()
         for each in listening:
             await each.close()

@@ -17,11 +17,11 @@ R = "/api/v1"
 Row = tuple[str, str, Handler, str | None]
 
 MANAGEMENT: tuple[Row, ...] = (
-    ("GET", "/health", management.health, None),
-    ("GET", "/health/liveness", management.liveness, None),
-    ("GET", "/health/readiness", management.readiness, None),
-    ("GET", "/metrics", management.metrics, "instance:read"),
-    ("GET", "/prometheus", management.metrics, "instance:read"),
+    ("GET", "/health", management.answer, None),
+    ("GET", "/health/liveness", management.answer, None),
+    ("GET", "/health/readiness", management.answer, None),
+    ("GET", "/metrics", management.answer, "instance:read"),
+    ("GET", "/prometheus", management.answer, "instance:read"),
 )
 
 INSTANCE: tuple[Row, ...] = (
@@ -171,12 +171,6 @@ def _actions() -> Iterator[Route]:
     for name in BULK:
         yield Route("POST", f"{T}/executions/{name}/by-ids", bulk.by_ids(name), asked)
         yield Route("POST", f"{T}/executions/{name}/by-query", bulk.by_query(name), asked)
-
-
-def management_router() -> Router:
-    """What the management port answers."""
-    routes = list(_routes(MANAGEMENT))
-    return Router(routes, frozenset((each.method, each.template) for each in routes if each.permission is None))
 
 
 def routes() -> list[Route]:

@@ -14,6 +14,7 @@ import pytest
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import Config
 from levada.runtime.config.tree import Limits
+from levada.runtime.installation_metrics import InstallationMetrics
 from levada.runtime.platform import Platform
 from levada_api import auth, table
 from levada_api.context import Api
@@ -115,12 +116,14 @@ async def serving(config: Config, key: bytes | None = None, **session: Any) -> A
     listening = await listen(
         Application(api, table.router(), api.gate), auth.listen_host(config, api.gate), config.port
     )
+    forget = InstallationMetrics(platform).watch()
     working = asyncio.create_task(executor.run(platform, stop))
     try:
         async with aiohttp.ClientSession(**session) as client:
             yield Server(api, listening.url, client)
     finally:
         stop.set()
+        forget()
         await listening.close()
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
