@@ -10,12 +10,16 @@ from levada.store.memory.kv import MemoryKvStore
 from levada.store.memory.logs import MemoryLogStore, MemoryMetricStore
 from levada.store.memory.members import MemoryIngress, MemoryMembers
 from levada.store.memory.queries import MemoryExecutionQueries
+from levada.store.memory.records import MemoryAuditStore, MemoryExecutionCounts, MemoryIndexStore
 from levada.store.memory.tables import Tables
 
 __all__ = [
+    "MemoryAuditStore",
+    "MemoryExecutionCounts",
     "MemoryExecutionQueries",
     "MemoryExecutionStore",
     "MemoryFlowStore",
+    "MemoryIndexStore",
     "MemoryIngress",
     "MemoryKvStore",
     "MemoryLogStore",

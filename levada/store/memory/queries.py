@@ -9,6 +9,7 @@ from levada.model.execution import ExecutionHead
 from levada.store import encoding
 from levada.store.changes import sorted_by
 from levada.store.memory.flows import within
+from levada.store.memory.records import MemoryExecutionCounts
 from levada.store.memory.tables import Tables
 from levada.store.port import ExecutionFilter
 
@@ -39,6 +40,7 @@ class MemoryExecutionQueries:
 
     async def purge(self, ids: Sequence[str], *, logs: bool = True, metrics: bool = True) -> int:
         tables, gone = self._tables, set(ids)
+        await MemoryExecutionCounts(tables).mark(ids)
         for waiting in tables.slots.values():
             for id in gone & waiting.keys():
                 del waiting[id]

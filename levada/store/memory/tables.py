@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from levada.model.audit import AuditEntry
 from levada.model.jobs import LogEntry, MetricEntry
 from levada.store.port import Accepted, DeadLetter, DueTimer, FlowRow, KvRow, OutEntry
+from levada.store.records import Count
 
 
 @dataclass(slots=True)
@@ -74,6 +76,10 @@ class Tables:
     metrics: list[MetricEntry] = field(default_factory=list)
     flows: dict[tuple[str, str, str], dict[int, FlowRow]] = field(default_factory=dict)
     kv: dict[tuple[str, str, str], KvRow] = field(default_factory=dict)
+    audit: list[AuditEntry] = field(default_factory=list)
+    #: By tenant and minute, as in `execution_count_minute`, and which of them may be wrong.
+    counts: dict[tuple[str, int], list[Count]] = field(default_factory=dict)
+    marks: set[tuple[str, int]] = field(default_factory=set)
 
     def owners_of(self, topic: str) -> dict[int, Owner]:
         return self.owners if topic == "commands" else self.other_owners.setdefault(topic, {})

@@ -1,7 +1,10 @@
 """The stores in Postgres. One module per protocol of `store/port.py`; statements in `sql/`, named like what runs them."""
 
+from levada.store.postgres.audit import PostgresAuditStore
+from levada.store.postgres.counts import PostgresExecutionCounts
 from levada.store.postgres.executions import PostgresExecutionStore, drop_timers_of_ended
 from levada.store.postgres.flows import PostgresFlowStore
+from levada.store.postgres.indexing import PostgresIndexStore
 from levada.store.postgres.ingress import PostgresIngress
 from levada.store.postgres.kv import PostgresKvStore
 from levada.store.postgres.logs import PostgresLogStore, PostgresMetricStore
@@ -11,9 +14,12 @@ from levada.store.postgres.queries import PostgresExecutionQueries
 
 __all__ = [
     "Partitions",
+    "PostgresAuditStore",
+    "PostgresExecutionCounts",
     "PostgresExecutionQueries",
     "PostgresExecutionStore",
     "PostgresFlowStore",
+    "PostgresIndexStore",
     "PostgresIngress",
     "PostgresKvStore",
     "PostgresLogStore",

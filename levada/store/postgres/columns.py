@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from levada.model import jobs
+from levada.model.audit import AuditEntry
 from levada.model.execution import Execution, TaskRun
 from levada.model.jobs import Job, LogEntry, MetricEntry
 from levada.store import encoding
 from levada.store.changes import jobs_wanted
-from levada.store.port import Commit, ExecutionWrite, OutEntry
+from levada.store.port import Commit, DeadLetter, ExecutionWrite, OutEntry
 
 Row = tuple[Any, ...]
 
@@ -37,7 +38,7 @@ def of_commit(batch: Commit, now: int, ingress_partitions: int | None = None) ->
     if batch.metrics:
         rows["insert_metrics"] = metrics(batch.metrics)
     if batch.dead:
-        rows["insert_dead_letters"] = dead_letters(batch)
+        rows["insert_dead_letters"] = dead_letters(batch.dead)
     return rows
 
 
@@ -139,7 +140,7 @@ def _submitted(run: TaskRun, n: int, job: Job, now: int) -> Row:
     )
 
 
-def dead_letters(batch: Commit) -> list[Row]:
+def dead_letters(letters: Sequence[DeadLetter]) -> list[Row]:
     return [
         (
             dead.topic,
@@ -151,7 +152,7 @@ def dead_letters(batch: Commit) -> list[Row]:
             dead.body,
             dead.at,
         )
-        for dead in batch.dead
+        for dead in letters
     ]
 
 
@@ -190,6 +191,27 @@ def metrics(entries: Sequence[MetricEntry]) -> list[Row]:
             entry.value,
             entry.at,
             encoding.json_text(entry.tags),
+        )
+        for entry in entries
+    ]
+
+
+def audit(entries: Sequence[AuditEntry]) -> list[Row]:
+    return [
+        (
+            entry.id,
+            entry.at,
+            entry.tenant,
+            encoding.clean(entry.who),
+            entry.action,
+            entry.kind,
+            encoding.clean(entry.object) if entry.object is not None else None,
+            encoding.clean(entry.namespace) if entry.namespace is not None else None,
+            entry.outcome,
+            entry.status,
+            encoding.json_text(entry.details),
+            encoding.clean(entry.request_id) if entry.request_id is not None else None,
+            entry.remote,
         )
         for entry in entries
     ]

@@ -50,15 +50,15 @@ def composed(
 def _text(with_found: bool, with_applied: bool, parts: tuple[tuple[str, int], ...]) -> str:
     """Return the text for these parts: there are few combinations, and each is prepared once per connection."""
     next_parameter = 4
-    tables = [f"held AS (\n{_shifted('held', next_parameter)}\n)"]
+    tables = [f"held AS (\n{shifted(SQL['held'], next_parameter)}\n)"]
     next_parameter += 5
     if with_found:
-        tables.append(f"found AS (\n{_shifted('found', next_parameter)}\n)")
+        tables.append(f"found AS (\n{shifted(SQL['found'], next_parameter)}\n)")
         next_parameter += 2
     else:
         tables.append("found AS (SELECT WHERE false)")
     if with_applied:
-        tables.append(f"accepted AS (\n{_shifted('accepted', next_parameter)}\n)")
+        tables.append(f"accepted AS (\n{shifted(SQL['accepted'], next_parameter)}\n)")
         next_parameter += 1
     else:
         tables.append("accepted AS (SELECT WHERE false)")
@@ -71,7 +71,7 @@ def _text(with_found: bool, with_applied: bool, parts: tuple[tuple[str, int], ..
     if with_applied:
         tables.append(f"drop_ingress AS (\n{SQL['drop_ingress']}\n)")
     for name, size in parts:
-        tables.append(f"{name} AS (\n{_shifted(name, next_parameter)}\n)")
+        tables.append(f"{name} AS (\n{shifted(SQL[name], next_parameter)}\n)")
         next_parameter += size
     answer = (
         "SELECT part, coalesce(out_next, out_before), (SELECT count(*) FROM found), "
@@ -80,6 +80,6 @@ def _text(with_found: bool, with_applied: bool, parts: tuple[tuple[str, int], ..
     return "WITH " + ", ".join(tables) + f"\n{answer}"
 
 
-def _shifted(name: str, first: int) -> str:
+def shifted(text: str, first: int) -> str:
     """Return a part's text with its parameters counted from `first`."""
-    return _PARAMETER.sub(lambda found: f"${int(found[1]) + first - 1}", SQL[name])
+    return _PARAMETER.sub(lambda found: f"${int(found[1]) + first - 1}", text)

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 SQL = Statements(Path(__file__).parent / "sql" / "partitions")
 
-TABLES = ("execution_event", "log", "metric", "bus_log", "out_log")
+TABLES = ("execution_event", "log", "metric", "bus_log", "out_log", "audit_log")
 DAY_US = 86_400_000_000
 DAYS_AHEAD = 3
 EPOCH = date(1970, 1, 1).toordinal()
@@ -30,9 +30,9 @@ EPOCH = date(1970, 1, 1).toordinal()
 LOCK_TIMEOUT_MS = 200
 TRIES = 10
 
-#: What keeps a partition past its retention: commands not applied, entries not sent, histories of what still runs.
+#: What keeps a partition past its retention: messages not read by who owns their partition, entries not sent, histories of what still runs.
 NEEDED = {
-    "bus_log": SQL["unread_commands"],
+    "bus_log": SQL["unread_messages"],
     "out_log": SQL["unsent_entries"],
     "execution_event": SQL["live_histories"],
 }

@@ -14,6 +14,8 @@ from levada.store.port import ExecutionFilter
 from levada.store.postgres.conditions import Conditions, order
 
 SQL = Statements(Path(__file__).parent / "sql" / "queries")
+#: What is removed is not counted any more.
+MARK = Statements(Path(__file__).parent / "sql" / "counts")["mark"]
 
 SORTS = {
     "id": "id",
@@ -68,6 +70,7 @@ class PostgresExecutionQueries:
         parts += ["logs"] if logs else []
         parts += ["metrics"] if metrics else []
         async with self._database.transaction() as connection:
+            await connection.execute(MARK, list(ids))
             for part in parts:
                 await connection.execute(SQL[f"purge_{part}"], list(ids))
             return touched(await connection.execute(SQL["purge_executions"], list(ids)))

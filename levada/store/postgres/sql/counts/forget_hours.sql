@@ -1,0 +1,1 @@
+DELETE FROM execution_count_hour WHERE at < $1

@@ -1,0 +1,1 @@
+DELETE FROM execution_count_minute WHERE at < $1
