@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup run test test-fast lint format docs bench conformance lock chaos clean
+.PHONY: help setup run cluster test test-fast lint format docs bench conformance lock chaos clean
 
 help:            ## Show this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -23,6 +23,9 @@ $(STAMP): requirements/bootstrap.txt requirements/dev.lock pyproject.toml
 
 run: $(STAMP)    ## Start Levada, deploy the examples, run the example pipeline, stay up (Ctrl-C stops)
 	@$(BIN)/python examples/run.py
+
+cluster: $(STAMP) ## A cluster of all services over three Kafka brokers, with the example pipeline (ARGS="--demo-faults", "--bus postgres")
+	@$(BIN)/python examples/cluster.py $(ARGS)
 
 test: $(STAMP)   ## Lint and every test (short forms of chaos and simulation included)
 	@$(MAKE) --no-print-directory lint

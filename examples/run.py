@@ -43,7 +43,7 @@ async def main() -> None:
     ):
         history = int((await client.get("executions/search", size=1))["total"])
         await client.put(f"namespaces/{NAMESPACE}/kv/source_url", source)
-        await client.put(f"namespaces/{NAMESPACE}/kv/database_url", await database(running))
+        await client.put(f"namespaces/{NAMESPACE}/kv/database_url", await database(_own(running)))
         folder, stop = LiveFolder(FLOWS, client), asyncio.Event()
         deployed = await folder.deploy_all()
         running.lifecycle.add("live-folder", lambda: folder.watch(stop), stop=_event_setter(stop))
@@ -53,7 +53,7 @@ async def main() -> None:
         pipeline = asyncio.create_task(run_pipeline(client), name="pipeline")
         await asyncio.wait([pipeline, running.life], return_when=asyncio.FIRST_COMPLETED)
         if pipeline.done():
-            show(running, pipeline.result())
+            show(running.url, pipeline.result())
         else:
             pipeline.cancel()
         await asyncio.wait([running.life])
@@ -100,10 +100,13 @@ async def file_server(folder: Path) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def database(running: Running) -> str:
-    """Return the address of the database that the pipeline works in, made if it is not there."""
+def _own(running: Running) -> str:
     assert running.platform.database is not None
-    own = running.platform.database.dsn
+    return running.platform.database.dsn
+
+
+async def database(own: str) -> str:
+    """Return the address of the database that the pipeline works in, beside Levada's own, made if it is not there."""
     connection = await asyncpg.connect(own)
     try:
         if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", DATABASE):
@@ -120,13 +123,13 @@ async def run_pipeline(client: Client) -> dict[str, Any]:
     return await follow.Watch(client, execution["id"], screen.say).until_end()
 
 
-def show(running: Running, execution: dict[str, Any]) -> None:
+def show(url: str, execution: dict[str, Any]) -> None:
     """Print how the pipeline ended, its table, and where to go on."""
     outputs = execution.get("outputs") or {}
     screen.say(f"\n{screen.state(follow.current(execution))} in {screen.duration(execution['state'].get('duration'))}")
     for line in outputs.get("table") or []:
         screen.say(f"  {line}")
-    api = f"{running.url}/api/v1/main"
+    api = f"{url}/api/v1/main"
     screen.say("\nlook at it:")
     screen.say(f"  .venv/bin/levada executions show {execution['id']}")
     screen.say(f"  curl {api}/executions/{execution['id']}")
@@ -134,7 +137,7 @@ def show(running: Running, execution: dict[str, Any]) -> None:
         path = quote(outputs["report"], safe="")
         screen.say(f"  curl '{api}/executions/{execution['id']}/file?path={path}'     (the report)")
     screen.say("  .venv/bin/levada run examples/flows/hello.yml --input name=Ada")
-    screen.say(f"\nLevada stays up at {running.url}; Ctrl-C stops it")
+    screen.say(f"\nLevada stays up at {url}; Ctrl-C stops it")
 
 
 def _event_setter(event: asyncio.Event) -> Any:

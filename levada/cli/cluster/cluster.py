@@ -19,18 +19,19 @@ import functools
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 
+from levada.bus.broker import KafkaBroker, KafkaCluster
 from levada.cli.app import COMMANDS
 from levada.cli.cluster import settings
 from levada.cli.cluster.balancer import Balancer
 from levada.cli.cluster.ports import PortBlock
-from levada.cli.cluster.process import Process, launch
+from levada.cli.cluster.process import LEVADA, Process, launch
 from levada.cli.cluster.settings import BALANCED, START_ORDER, STOP_ORDER, Bus, Counts, Shared
 from levada.cli.failures import BadUsage, CannotStart
 from levada.model.errors import LevadaError
@@ -66,12 +67,13 @@ class Cluster:
         bootstrap: str | None = None,
         api_port: int | None = None,
         keep: bool = False,
+        prefixes: Mapping[str, Sequence[str]] | None = None,
         inherit: Mapping[str, str] | None = None,
     ) -> None:
         """`env` is told to every process and `service_env` to those of a service, over what they are told anyway.
 
         `dsn` and `bootstrap` name servers that run already, for instance a proxy that can be cut. `keep` starts what died
-        again. `inherit` is the environment that everything else comes from, by default ours without `LEVADA_…`.
+        again. `prefixes` stand before the command of the processes they name (`ip netns exec …`). `inherit` is the environment that everything else comes from, by default ours without `LEVADA_…`.
         """
         self.folder = Path(folder).resolve()
         self.bus: Bus = bus
@@ -80,8 +82,9 @@ class Cluster:
         self._env, self._service_env = dict(env or {}), dict(service_env or {})
         self._inherit = settings.inherited(os.environ) if inherit is None else dict(inherit)
         self._given_dsn, self._given_bootstrap = dsn, bootstrap
-        self._api_port, self._keep = api_port, keep
+        self._api_port, self._keep, self._prefixes = api_port, keep, dict(prefixes or {})
         self._postgres: EmbeddedPostgres | None = None
+        self._kafka: KafkaCluster | None = None
         self._shared: Shared | None = None
         self._ports: PortBlock | None = None
         self._balancers: dict[str, Balancer] = {}
@@ -89,6 +92,9 @@ class Cluster:
         self._session: aiohttp.ClientSession | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._wanted: set[str] = set()
+        self.last_exit_codes: dict[str, int | None] = {}
+        """How each service ended at the last `stop`; 0 is orderly."""
+
         self.deaths: list[tuple[str, int]] = []
         """Name and exit code of every life that ended without being asked to, with `keep` only."""
 
@@ -133,9 +139,30 @@ class Cluster:
             raise BadUsage("this cluster uses a Postgres that somebody else runs")
         return self._postgres
 
+    @property
+    def kafka(self) -> KafkaCluster:
+        if self._kafka is None:
+            raise BadUsage("this cluster runs no Kafka of its own")
+        return self._kafka
+
+    def broker(self, name: str) -> KafkaBroker:
+        """Return the broker with a name such as `broker-1`."""
+        number = name.removeprefix("broker-")
+        if not number.isdigit() or not 0 < int(number) <= len(self.kafka.brokers):
+            raise BadUsage(f"there is no broker {name!r}; there are {len(self.kafka.brokers)}, broker-1 and so on")
+        return self.kafka.brokers[int(number) - 1]
+
     def of(self, service: str) -> list[Process]:
         """Return the processes of a service, running or not."""
         return [process for process in self.processes.values() if process.service == service]
+
+    def backends(self) -> list[tuple[str, int | None, int | None]]:
+        """Return name, process id and port of Postgres and the brokers, as far as they are ours."""
+        brokers = self._kafka.brokers if self._kafka is not None else ()
+        found: list[tuple[str, int | None, int | None]] = [
+            (f"broker-{number}", broker.pid, broker.port) for number, broker in enumerate(brokers, 1)
+        ]
+        return [*found, (POSTGRES, self._postgres.pid, None)] if self._postgres is not None else found
 
     def is_ready(self, name: str) -> bool:
         """Whether a process said so when it was last asked, a moment ago."""
@@ -193,15 +220,15 @@ class Cluster:
             codes |= {process.name: code for process, code in zip(ending, ended, strict=True)}
         for balancer in self._balancers.values():
             await balancer.close()
-        await self._stop_brokers()
-        if self._postgres is not None:
-            await self._postgres.stop()
+        servers = [server for server in (self._kafka, self._postgres) if server is not None]
+        await asyncio.gather(*(server.stop() for server in servers))
         if self._session is not None:
             await self._session.close()
         if self._ports is not None:
             self._ports.close()
+        self.last_exit_codes = codes
         self.processes, self._balancers, self._ready = {}, {}, {}
-        self._watcher = self._postgres = self._session = self._ports = self._shared = None
+        self._watcher = self._postgres = self._kafka = self._session = self._ports = self._shared = None
         return codes
 
     async def until_ready(self, names: Iterable[str] | None = None, seconds: float = READY_TIMEOUT_S) -> None:
@@ -231,11 +258,27 @@ class Cluster:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
             return
+        if name.startswith("broker-"):
+            await self._signal_broker(self.broker(name), number)
+            return
         process = self._process(name)
         process.signal(number)
         if number == signal.SIGKILL:
             await process.wait()
             self._ready[name] = False
+
+    async def _signal_broker(self, broker: KafkaBroker, number: int) -> None:
+        match number:
+            case signal.SIGKILL:
+                await broker.kill()
+            case signal.SIGTERM:
+                await broker.stop()
+            case signal.SIGSTOP:
+                broker.pause()
+            case signal.SIGCONT:
+                broker.resume()
+            case _:
+                raise BadUsage(f"a broker is sent SIGKILL, SIGTERM, SIGSTOP or SIGCONT, not signal {number}")
 
     async def pause(self, name: str) -> None:
         """Freeze a process: it lives, holds its connections and does nothing."""
@@ -250,8 +293,13 @@ class Cluster:
         self._ready[name] = False
         return await self._process(name).end(grace_s)
 
-    async def restart(self, name: str, env: Mapping[str, str] | None = None, *, wait: bool = True) -> Process:
-        """Start a process again, ending it first if it lives; `env` counts for this life only."""
+    async def restart(self, name: str, env: Mapping[str, str] | None = None, *, wait: bool = True) -> None:
+        """Start a process or a broker again, ending it first if it lives; `env` counts for this life only."""
+        if name.startswith("broker-"):
+            broker = self.broker(name)
+            await broker.stop()
+            await broker.start(wait=wait)
+            return
         process = self._process(name)
         if process.alive:
             await self.end(name)
@@ -259,7 +307,6 @@ class Cluster:
         await process.start(env)
         if wait:
             await self.until_ready([name])
-        return process
 
     async def run_once(self, *arguments: str) -> str:
         """Run `levada ARGUMENTS` with the settings of an executor and return what it printed. Raises CannotStart."""
@@ -267,7 +314,9 @@ class Cluster:
         place.mkdir(parents=True, exist_ok=True)
         printed = place / f"{'-'.join(arguments)}.log"
         with printed.open("wb") as output:
-            child = await launch(list(arguments), env=self._settings("executor", place), folder=place, output=output)
+            child = await launch(
+                [*LEVADA, *arguments], env=self._settings("executor", place), folder=place, output=output
+            )
         try:
             async with asyncio.timeout(ONCE_TIMEOUT_S):
                 code = await child.wait()
@@ -303,7 +352,8 @@ class Cluster:
         name = f"{service}-{len(self.of(service)) + 1}"
         folder = self.folder / name
         told = self._settings(service, folder) | dict(env or {})
-        process = Process(name, service, folder, self._ports.take(), self._ports.take(), told)
+        ports = (self._ports.take(), self._ports.take())
+        process = Process(name, service, folder, *ports, told, tuple(self._prefixes.get(name, ())))
         process.env |= {
             "LEVADA_PORT": str(process.port),
             "LEVADA_MANAGEMENT_PORT": str(process.management_port),
@@ -336,15 +386,19 @@ class Cluster:
     async def _start_brokers(self) -> str | None:
         if self.bus == "postgres" or self._given_bootstrap is not None:
             return self._given_bootstrap
-        raise CannotStart("the broker module is not there yet")
-
-    async def _stop_brokers(self) -> None:
-        pass
+        self._kafka = KafkaCluster(self.folder / "kafka", size=self.counts.brokers)
+        try:
+            await self._kafka.start()
+        except LevadaError as error:
+            self._kafka = None
+            raise CannotStart(f"{error} Without Kafka: --bus postgres") from error
+        return self._kafka.bootstrap
 
     async def _watch(self) -> None:
         """Know who is ready, and with `keep` start again what died."""
         while True:
-            await asyncio.gather(*(self._look_at(process) for process in list(self.processes.values())))
+            looks = [self._look_at(process) for process in list(self.processes.values())]
+            await asyncio.gather(self._keep_brokers(), *looks)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _look_at(self, process: Process) -> None:
@@ -355,10 +409,18 @@ class Cluster:
     async def _start_again(self, process: Process) -> None:
         code = process.exit_code
         self.deaths.append((process.name, code if code is not None else 0))
-        log.warning("%s ended with exit code %s; starting it again", process.name, code)
         await asyncio.sleep(KEEP_PAUSE_S)
         if process.name in self._wanted and not process.alive:
             await process.start()
+
+    async def _keep_brokers(self) -> None:
+        """Start a broker again that died; one that does not start is tried again at the next look."""
+        for broker in self._kafka.brokers if self._kafka is not None and self._keep else ():
+            if not broker.running:
+                try:
+                    await broker.start(wait=False)
+                except LevadaError as error:
+                    log.warning("a broker did not start again: %s", error)
 
 
 async def _ended(task: asyncio.Task[None] | None) -> None:

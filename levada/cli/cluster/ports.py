@@ -14,8 +14,8 @@ from typing import Self
 
 from levada.cli.failures import CannotStart
 
-FIRST, END = 18_000, 32_000
-"""Below the ephemeral ports of Linux (32768 on) and macOS (49152 on), above what well-known servers use."""
+FIRST, END = 12_000, 20_000
+"""Below the ephemeral ports of every system and the ports that local brokers draw, above what well-known servers use."""
 
 BLOCK = 100
 HOST = "127.0.0.1"

@@ -14,7 +14,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -23,6 +23,7 @@ import aiohttp
 
 from levada.cli.failures import CannotStart
 
+LEVADA = (sys.executable, "-m", "levada")
 PR_SET_PDEATHSIG = 1
 LOG_TAIL_BYTES = 3000
 ASK_TIMEOUT_S = 2.0
@@ -48,6 +49,9 @@ class Process:
     port: int
     management_port: int
     env: dict[str, str]
+    prefix: tuple[str, ...] = ()
+    """What stands before its command."""
+
     lives: list[Started] = field(default_factory=list)
     _child: asyncio.subprocess.Process | None = None
 
@@ -90,7 +94,10 @@ class Process:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._child = await launch(
-                ["serve", self.service], env={**self.env, **(more or {})}, folder=self.folder, output=output
+                [*self.prefix, *LEVADA, "serve", self.service],
+                env={**self.env, **(more or {})},
+                folder=self.folder,
+                output=output,
             )
         self.lives.append(Started(self._child.pid, asyncio.get_running_loop().time()))
 
@@ -162,6 +169,13 @@ class Process:
             return None
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
+    def children(self) -> int:
+        """Return how many processes it has started that still run; 0 where nobody can tell."""
+        try:
+            return len(Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())
+        except OSError:
+            return 0
+
     def cpu_s(self) -> float | None:
         """Return the processor time of this life, without that of its children; None as above."""
         try:
@@ -172,14 +186,11 @@ class Process:
 
 
 async def launch(
-    arguments: list[str], *, env: Mapping[str, str], folder: Path, output: IO[bytes]
+    command: Sequence[str], *, env: Mapping[str, str], folder: Path, output: IO[bytes]
 ) -> asyncio.subprocess.Process:
-    """Start `levada ARGUMENTS` in a folder, both streams going to `output`."""
+    """Start a command in a folder, both streams going to `output`; it dies with us."""
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "levada",
-        *arguments,
+        *command,
         cwd=folder,
         env=dict(env),
         stdin=asyncio.subprocess.DEVNULL,
