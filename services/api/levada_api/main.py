@@ -9,13 +9,11 @@ import logging
 from levada import plugins
 from levada.engine import Environment
 from levada.flowfile import FlowCache
-from levada.runtime import logs, management
-from levada.runtime.clock import SystemClock
-from levada.runtime.config import load
-from levada.runtime.health import Health
+from levada.model.errors import UserError
+from levada.runtime import management
 from levada.runtime.installation_metrics import InstallationMetrics
-from levada.runtime.lifecycle import Lifecycle, run_process
 from levada.runtime.platform import Platform
+from levada.runtime.service import serve
 from levada.sdk.registry import Registry
 from levada_api import auth, table
 from levada_api.context import Api
@@ -28,28 +26,38 @@ def compose(platform: Platform, registry: Registry | None = None) -> Api:
     """Make what the handlers need."""
     config = platform.config
     registry = registry if registry is not None else plugins.discover()
-    health = Health(platform.clock)
 
     async def database() -> None:
         await platform.flows.get("main", "system", "health-check")
 
-    health.register("database", database)
+    platform.health.register("database", database)
     return Api(
         platform=platform,
         config=config,
         registry=registry,
         flows=FlowCache(platform.flows, registry),
         gate=auth.Gate.of(config),
-        health=health,
+        health=platform.health,
         environment=Environment(globals=dict(config.variables.globals), envs=dict(platform.envs)),
         started=platform.clock.now_us(),
     )
 
 
 async def start(api: Api) -> list[Listening | management.Listening]:
-    """Listen on the API's port and on the management port. Raises OSError when one is taken."""
+    """Listen on the API's port and, unless somebody does already, on the management port.
+
+    Raises UserError when the API's port is taken, OSError when the other is.
+    """
     host = auth.listen_host(api.config, api.gate)
-    main_port = await listen(Application(api, table.router(), api.gate), host, api.config.port)
+    try:
+        main_port = await listen(Application(api, table.router(), api.gate), host, api.config.port)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {host}:{api.config.port}: {error.strerror or error}; stop what listens there, or set port"
+        ) from error
+    if api.platform.managed:
+        log.info("the API listens on %s", main_port.url)
+        return [main_port]
     try:
         other = await management.serve(api.config, api.health, host=host)
     except BaseException:
@@ -74,25 +82,6 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
             await each.close()
 
 
-async def _serve() -> None:
-    loaded = load()
-    config = loaded.config
-    logs.configure(config.log.format, config.log.level, config.log.levels)
-    clock = SystemClock()
-    platform = await Platform.open(loaded, clock, name="levada-api")
-    stop = asyncio.Event()
-
-    async def set_stop() -> None:
-        stop.set()
-
-    try:
-        lifecycle = Lifecycle(clock, grace_s=config.server.shutdown_grace)
-        lifecycle.add("api", lambda: run(platform, stop), stop=set_stop)
-        await lifecycle.run(handle_signals=True)
-    finally:
-        await platform.close()
-
-
 def main() -> None:
     """Entry point of `levada serve api`."""
-    run_process(_serve)
+    serve("api", run)

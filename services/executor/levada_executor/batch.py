@@ -15,7 +15,7 @@ from typing import Any, assert_never
 import msgspec
 
 from levada import engine
-from levada.bus.port import Record
+from levada.bus.port import UNREADABLE, Record
 from levada.model import commands as cmd
 from levada.model.effects import (
     AnnounceChange,
@@ -109,7 +109,7 @@ class Batch:
     def add(self, record: Record, command: cmd.Command | None) -> None:
         """Apply a record; `command` None: it could not be read. Raises Poisoned."""
         if command is None:
-            self.bury(record, "the message can not be read", None)
+            self.bury(record, record.headers.get(UNREADABLE) or "the message can not be read", None)
         else:
             try:
                 self._decide(record.partition, command)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from levada import engine
-from levada.bus.port import COMMANDS, Bus, Outgoing, PositionLost, Record
+from levada.bus.port import COMMANDS, UNREADABLE, Bus, Outgoing, PositionLost, Record
 from levada.model import commands as cmd
 from levada.model.errors import Transient
 from levada.model.execution import Execution, ExecutionHead
@@ -411,6 +411,8 @@ def _work(records: Sequence[Record]) -> list[Work]:
 
 
 def _decode(record: Record) -> cmd.Command | None:
+    if UNREADABLE in record.headers:
+        return None
     try:
         command: cmd.Command = cmd.decode(record.body)
         return command

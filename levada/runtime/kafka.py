@@ -1,0 +1,75 @@
+"""The bus over Kafka, as this installation has configured it.
+
+Imported only where `kafka.bootstrap_servers` is set: the client costs memory that a laptop need not spend.
+"""
+
+from __future__ import annotations
+
+from levada.bus.kafka import BlobMissing, KafkaBus, KafkaSettings
+from levada.files.port import SCHEME, Files
+from levada.model.errors import UserError
+from levada.runtime.clock import Clock
+from levada.runtime.config import Config
+from levada.runtime.failpoints import failpoint
+
+#: Where bodies that are too large for a message are kept, in the internal storage.
+FOLDER = f"{SCHEME}/_messages"
+
+
+def settings(config: Config) -> KafkaSettings:
+    """Return what the adapter needs to know, out of the one configuration tree."""
+    kafka = config.kafka
+    return KafkaSettings(
+        bootstrap_servers=tuple(kafka.bootstrap_servers),
+        client_id=kafka.client_id,
+        topic_prefix=kafka.topic_prefix,
+        replication_factor=kafka.replication_factor,
+        retention_s=kafka.retention,
+        security_protocol=kafka.security_protocol,
+        sasl_mechanism=kafka.sasl_mechanism,
+        sasl_username=kafka.sasl_username,
+        sasl_password=kafka.sasl_password,
+        ssl_ca_file=kafka.ssl_ca_file,
+        ssl_cert_file=kafka.ssl_cert_file,
+        ssl_key_file=kafka.ssl_key_file,
+        ssl_key_password=kafka.ssl_key_password,
+        ssl_check_hostname=kafka.ssl_check_hostname,
+        delivery_timeout_s=kafka.delivery_timeout,
+    )
+
+
+async def kafka_bus(config: Config, clock: Clock, installation: str, files: Files) -> KafkaBus:
+    """Return the bus, connected. Raises Transient while no broker answers, UserError for topics that are not as they must be."""
+    bus = KafkaBus(
+        settings(config),
+        partitions=config.bus.partitions,
+        installation=installation,
+        now_us=clock.now_us,
+        blobs=StoredBodies(files),
+        message_limit=config.limits.message,
+        failpoint=failpoint,
+    )
+    try:
+        await bus.start()
+    except BaseException:
+        await bus.close()
+        raise
+    return bus
+
+
+class StoredBodies:
+    """`bus.kafka.BlobStore` in the internal storage."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    async def put(self, name: str, body: bytes) -> str:
+        uri = f"{FOLDER}/{name}"
+        await self._files.put(uri, body)
+        return uri
+
+    async def read(self, reference: str) -> bytes:
+        try:
+            return await self._files.read(reference)
+        except UserError as error:
+            raise BlobMissing(f"the body of a message is not at {reference}: {error}") from error
