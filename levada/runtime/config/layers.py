@@ -29,7 +29,15 @@ DEFAULT_FILE = Path("levada.yml")
 DEFAULT = "default"
 
 NOT_SETTINGS = frozenset(
-    {"LEVADA_CONFIG", "LEVADA_URL", "LEVADA_TENANT", "LEVADA_FAILPOINTS", "LEVADA_CONFORMANCE_DIR", "LEVADA_CHAOS"}
+    {
+        "LEVADA_CONFIG",
+        "LEVADA_URL",
+        "LEVADA_TENANT",
+        "LEVADA_FAILPOINTS",
+        "LEVADA_CONFORMANCE_DIR",
+        "LEVADA_CHAOS",
+        "LEVADA_REQUIRE_KAFKA",
+    }
 )
 """Variables of this prefix that are read elsewhere: the file's name, the server that the command line calls, what tests use."""
 

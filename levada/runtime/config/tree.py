@@ -68,6 +68,8 @@ class Kafka:
     ssl_key_file: Path | None = setting(None, "Our certificate's key", kind="path")
     ssl_key_password: str | None = setting(None, "Password of that key", kind="text", secret=True)
     ssl_check_hostname: bool = setting(True, "Refuse a broker whose certificate names another host")
+    libs: Path | None = setting(None, "Folder with Kafka's jars for `--kafka`; unset: they are fetched once", kind="path")
+    cache: Path | None = setting(None, "Folder where fetched jars are kept; unset: the user's cache", kind="path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +137,28 @@ class Scheduler:
 
 
 @dataclass(frozen=True, slots=True)
+class Indexer:
+    lease: float = setting(
+        10.0, "An indexer unheard of for this long loses its partitions to others", kind="seconds", low=1, high=60
+    )
+    batch_entries: int = setting(5_000, "Most log lines, metrics or audit records in one transaction", low=1)
+    linger: float = setting(
+        0.1, "Longest wait for more entries before small batches are written", kind="seconds", low=0, high=5
+    )
+    counts_interval: float = setting(
+        5.0, "Pause between recomputations of the counts of executions", kind="seconds", low=0.1, high=HOUR_S
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """Days; 0 keeps for ever."""
 
     events: int = setting(90, "Days to keep the events of ended executions; 0: for ever", low=0, high=36_500)
     logs: int = setting(30, "Days to keep log lines; 0: for ever", low=0, high=36_500)
     metrics: int = setting(30, "Days to keep metrics; 0: for ever", low=0, high=36_500)
+    audit: int = setting(365, "Days to keep audit records; 0: for ever", low=0, high=36_500)
+    counts: int = setting(400, "Days to keep counts of executions; 0: for ever", low=0, high=36_500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +218,7 @@ class Config:
     executor: Executor = field(default_factory=Executor)
     worker: Worker = field(default_factory=Worker)
     scheduler: Scheduler = field(default_factory=Scheduler)
+    indexer: Indexer = field(default_factory=Indexer)
     retention: Retention = field(default_factory=Retention)
     limits: Limits = field(default_factory=Limits)
     variables: Variables = field(default_factory=Variables)
