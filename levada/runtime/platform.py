@@ -36,6 +36,8 @@ from levada.runtime.failpoints import failpoint
 from levada.runtime.health import Health
 from levada.runtime.hub import Hub
 from levada.runtime.services import LocalServices
+from levada.runtime.settling import Settling
+from levada.runtime.sinks import AuditSink, BusSink, LogSink, StoreSink
 from levada.store import memory, migrate
 from levada.store import postgres as pg
 from levada.store.embedded import EmbeddedPostgres
@@ -49,6 +51,7 @@ from levada.store.port import (
     Members,
     MetricStore,
 )
+from levada.store.records import HOUR_US, AuditStore, ExecutionCounts, IndexStore
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +60,7 @@ JOBS_CHANNEL = "levada_jobs"
 CANCEL_CHANNEL = "levada_cancel"
 BUSY_POLL_S = 0.02
 PURGED_AT_ONCE = 1000
-DAY_US = 86_400_000_000
+DAY_US = 24 * HOUR_US
 
 
 class Platform:
@@ -75,6 +78,14 @@ class Platform:
     logs: LogStore
     metrics: MetricStore
     kv: KvStore
+    index: IndexStore
+    audit: AuditStore
+    counts: ExecutionCounts
+    #: Where log lines and metrics, and audit records, go: the tables, or the bus where other processes may index.
+    log_sink: LogSink
+    audit_sink: AuditSink
+    #: Waits for lines that are still on the bus; None where they go straight into the table.
+    settling: Settling | None = None
     files: Files
     hub: Hub
     members: Members
@@ -220,6 +231,9 @@ class Platform:
         self.queries = pg.PostgresExecutionQueries(database)
         self.logs, self.metrics = pg.PostgresLogStore(database), pg.PostgresMetricStore(database)
         self.kv = pg.PostgresKvStore(database)
+        self.index, self.audit = pg.PostgresIndexStore(database), pg.PostgresAuditStore(database)
+        self.counts = pg.PostgresExecutionCounts(database)
+        self._lay_pipes()
         if self._doorbell is not None:
             self._doorbell.on(JOBS_CHANNEL, jobs.notify)
             self._doorbell.on(CANCEL_CHANNEL, jobs.notify_withdrawn)
@@ -240,8 +254,18 @@ class Platform:
         platform.queries = memory.MemoryExecutionQueries(tables)
         platform.logs, platform.metrics = memory.MemoryLogStore(tables), memory.MemoryMetricStore(tables)
         platform.kv = memory.MemoryKvStore(tables)
+        platform.index, platform.audit = memory.MemoryIndexStore(tables), memory.MemoryAuditStore(tables)
+        platform.counts = memory.MemoryExecutionCounts(tables)
+        platform._lay_pipes()
         platform.files = MemoryFiles()
         return platform
+
+    def _lay_pipes(self) -> None:
+        """Choose where lines and records go: by the bus to whatever process indexes, unless there is only this one."""
+        sink = BusSink(self.bus) if self.several else StoreSink(self.logs, self.metrics, self.audit)
+        self.log_sink = self.audit_sink = sink
+        if self.several:
+            self.settling = Settling(self.bus, self.index, self.clock)
 
     def notify_jobs(self) -> None:
         """Attempts were submitted by a commit: workers look now, here and in other processes."""
@@ -270,6 +294,8 @@ class Platform:
         if self.database is None:
             return
         await pg.drop_timers_of_ended(self.database, before=now - DAY_US)
+        if self.config.retention.counts:
+            await self.counts.forget(now - self.config.retention.counts * DAY_US)
         partitions = pg.Partitions(self.database, now_us=self.clock.now_us)
         try:
             await partitions.make()
@@ -285,6 +311,7 @@ class Platform:
             "execution_event": keep.events or None,
             "log": keep.logs or None,
             "metric": keep.metrics or None,
+            "audit_log": keep.audit or None,
             "bus_log": bus,
             "out_log": bus,
         }
