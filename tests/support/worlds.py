@@ -57,6 +57,10 @@ class World:
     logs: Any
     metrics: Any
     kv: Any
+    members: Any
+    ingress: Any
+    #: The executor's store where the bus may lose what it holds.
+    accepting: Any
     neighbour: Callable[[], Any]
     database: Database | None = None
     closing: list[Callable[[], Any]] = field(default_factory=list)
@@ -91,6 +95,11 @@ def _memory(clock: MovableClock, tables: memory.Tables, bus: MemoryBus | None) -
         logs=memory.MemoryLogStore(tables),
         metrics=memory.MemoryMetricStore(tables),
         kv=memory.MemoryKvStore(tables),
+        members=memory.MemoryMembers(tables, now_us=clock.now_us),
+        ingress=memory.MemoryIngress(tables),
+        accepting=memory.MemoryExecutionStore(
+            tables, now_us=clock.now_us, index=index, ingress_partitions=PARTITIONS
+        ),
         neighbour=neighbour,
     )
 
@@ -129,6 +138,11 @@ async def postgres_world(dsn: str, *, doorbell: bool, alone: bool = False, clock
         logs=pg.PostgresLogStore(database),
         metrics=pg.PostgresMetricStore(database),
         kv=pg.PostgresKvStore(database),
+        members=pg.PostgresMembers(database),
+        ingress=pg.PostgresIngress(database),
+        accepting=pg.PostgresExecutionStore(
+            database, now_us=clock.now_us, index=index, ingress_partitions=PARTITIONS
+        ),
         neighbour=lambda: None,
         database=database,
         closing=closing,
