@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+import asyncpg
 
 from levada.bus.broker import KafkaBroker, KafkaCluster
 from levada.cli.app import COMMANDS
@@ -35,6 +36,7 @@ from levada.cli.cluster.process import LEVADA, Process, launch
 from levada.cli.cluster.settings import BALANCED, START_ORDER, STOP_ORDER, Bus, Counts, Shared
 from levada.cli.failures import BadUsage, CannotStart
 from levada.model.errors import LevadaError
+from levada.store import migrate
 from levada.store.embedded import EmbeddedPostgres
 
 log = logging.getLogger(__name__)
@@ -199,6 +201,8 @@ class Cluster:
         dsn, bootstrap = await asyncio.gather(self._start_postgres(), self._start_brokers())
         token, key = settings.keys(self.folder)
         self._shared = Shared(self.folder, dsn, bootstrap, self.counts.brokers, self.api_url, token, key)
+        if "migrate" not in COMMANDS:
+            await _migrate(dsn)
         for command in ONCE:
             if command[0] in COMMANDS:
                 await self.run_once(*command)
@@ -421,6 +425,14 @@ class Cluster:
                     await broker.start(wait=False)
                 except LevadaError as error:
                     log.warning("a broker did not start again: %s", error)
+
+
+async def _migrate(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await migrate.migrate(connection)
+    finally:
+        await connection.close()
 
 
 async def _ended(task: asyncio.Task[None] | None) -> None:
