@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from levada.jobs.commands import CommandLog, started
 from levada.model import jobs, routes
 from levada.model.commands import TaskFinished, TaskProgressed, WorkerLost
-from levada.model.jobs import Claim, Held
+from levada.model.jobs import Claim, Grant, Held
 
 TOKEN_BYTES = 16
 
@@ -44,7 +44,7 @@ L = TypeVar("L", bound=Lease)
 
 
 class MemoryJobs:
-    """`Jobs` and `LeaseKeeper`. `leases` is shared with the store: (execution id, task run id) -> lease."""
+    """`Jobs`, `LeaseKeeper` and `LeaseReader`. `leases` is shared with the store: (execution id, task run id) -> lease."""
 
     def __init__(
         self, leases: MutableMapping[tuple[str, str], L], commands: CommandLog, clock: Clock, *, lease_s: float = 30.0
@@ -129,6 +129,23 @@ class MemoryJobs:
             if self._leases.get(key) is lease and lease.state == "lost":
                 del self._leases[key]
         return len(due)
+
+    async def grants(self, held: Sequence[Held]) -> list[Grant | None]:
+        return [self._grant(one) for one in held]
+
+    def _grant(self, held: Held) -> Grant | None:
+        lease = self._leases.get((held.execution_id, held.task_run_id))
+        if lease is None or (lease.token, lease.attempt) != (held.token, held.attempt):
+            return None
+        job = jobs.decode(lease.job)
+        return Grant(
+            held=held,
+            tenant=job.tenant,
+            namespace=job.namespace,
+            flow_id=job.flow_id,
+            lease=lease.state,
+            until=lease.until,
+        )
 
     def notify(self) -> None:
         """Attempts were submitted or withdrawn: look now."""

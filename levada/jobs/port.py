@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from levada.model.commands import TaskFinished, TaskProgressed
-from levada.model.jobs import Claim, Held
+from levada.model.jobs import Claim, Grant, Held
 
 
 class Jobs(Protocol):
@@ -44,3 +44,10 @@ class LeaseKeeper(Protocol):
 
         A lease that was marked but not forgotten (a crash in between) is turned into one again.
         """
+
+
+class LeaseReader(Protocol):
+    """What the worker gateway asks about claims that somebody shows."""
+
+    async def grants(self, held: Sequence[Held]) -> list[Grant | None]:
+        """Return what each claim is worth, in order; None for one that is replaced, forged or forgotten."""

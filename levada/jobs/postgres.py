@@ -29,7 +29,7 @@ from levada.jobs.commands import CommandLog, given_back, started
 from levada.jobs.dealing import Dealer, Dealt, Kind, Signal, Want, shared_out
 from levada.model import jobs, routes
 from levada.model.commands import TaskFinished, TaskProgressed, WorkerLost
-from levada.model.jobs import Claim, Held
+from levada.model.jobs import Claim, Grant, Held
 
 SQL = Statements(Path(__file__).parent / "sql")
 
@@ -39,7 +39,7 @@ LOST_AGAIN_S = 5.0
 
 
 class PostgresJobs:
-    """`Jobs` and `LeaseKeeper`; one per process."""
+    """`Jobs`, `LeaseKeeper` and `LeaseReader`; one per process."""
 
     def __init__(
         self,
@@ -170,6 +170,19 @@ class PostgresJobs:
         ids = [one.execution_id for one in lost], [one.task_run_id for one in lost], [one.token for one in lost]
         await self._database.execute(SQL["forget_lost"], *ids)
         return len(lost)
+
+    async def grants(self, held: Sequence[Held]) -> list[Grant | None]:
+        if not held:
+            return []
+        ids = [one.execution_id for one in held], [one.task_run_id for one in held], [one.token for one in held]
+        rows = await self._database.fetch(SQL["grants"], *ids)
+        found: dict[Held, Grant] = {}
+        for execution_id, id, attempt, token, lease, until, tenant, namespace, flow_id in rows:
+            one = Held(execution_id, id, attempt, token)
+            found[one] = Grant(
+                held=one, tenant=tenant, namespace=namespace, flow_id=flow_id, lease=lease, until=until or 0
+            )
+        return [found.get(one) for one in held]
 
     def notify(self) -> None:
         """Attempts were submitted: look now."""

@@ -77,6 +77,17 @@ class Held(msgspec.Struct, frozen=True):
     token: str
 
 
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What the work queue knows of a claim. `lease` None: the attempt is over; `until` is epoch microseconds."""
+
+    held: Held
+    tenant: str
+    namespace: str
+    flow_id: str
+    lease: str | None
+    until: int
+
+
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One log line. `at` is epoch microseconds; `seq` orders lines of the same attempt and microsecond."""
 

@@ -21,7 +21,7 @@ from levada.files.local import LocalFiles
 from levada.files.memory import MemoryFiles
 from levada.files.port import Files
 from levada.jobs.memory import MemoryJobs
-from levada.jobs.port import Jobs, LeaseKeeper
+from levada.jobs.port import Jobs, LeaseKeeper, LeaseReader
 from levada.jobs.postgres import PostgresJobs
 from levada.model.errors import Transient, UserError
 from levada.runtime.accepting import AcceptedCommands
@@ -72,6 +72,7 @@ class Platform:
     commands: BusCommands | AcceptedCommands
     jobs: Jobs
     leases: LeaseKeeper
+    claims: LeaseReader
     executions: ExecutionStore
     flows: FlowStore
     queries: ExecutionQueries
@@ -218,7 +219,8 @@ class Platform:
             idle_poll_s=config.bus.poll_interval,
             failpoint=failpoint,
         )
-        self.jobs, self.leases, self._notify = jobs, jobs, self._ringer(JOBS_CHANNEL, jobs.notify)
+        self.jobs = self.leases = self.claims = jobs
+        self._notify = self._ringer(JOBS_CHANNEL, jobs.notify)
         self.executions = pg.PostgresExecutionStore(
             hot,
             now_us=clock.now_us,
@@ -248,7 +250,8 @@ class Platform:
         platform.bus, platform.commands = bus, BusCommands(bus)
         platform.members = memory.MemoryMembers(tables, now_us=clock.now_us)
         jobs = MemoryJobs(tables.leases, platform.commands, clock, lease_s=platform.config.worker.lease)
-        platform.jobs, platform.leases, platform._notify = jobs, jobs, jobs.notify
+        platform.jobs = platform.leases = platform.claims = jobs
+        platform._notify = jobs.notify
         platform.executions = memory.MemoryExecutionStore(tables, now_us=clock.now_us, index=outputs.rebuild)
         platform.flows = memory.MemoryFlowStore(tables)
         platform.queries = memory.MemoryExecutionQueries(tables)

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from levada.files import paths
-from levada.files.port import Files
 from levada.model.errors import UserError
 from levada.runtime.clock import Clock
 from levada.runtime.control import Control, Stores
+from levada.runtime.namespace_files import StoredNamespaceFiles
 from levada.sdk.context import KvEntry
 from levada.store.port import KvRow, KvStore
 
@@ -24,7 +23,7 @@ class LocalServices:
     ) -> None:
         self.kv = LocalKv(tenant, stores.kv, clock)
         self.secrets = LocalSecrets(secrets)
-        self.namespace_files = LocalNamespaceFiles(stores.files)
+        self.namespace_files = StoredNamespaceFiles(stores.files)
         self.control = Control(tenant, clock=clock, stores=stores, encryption_key=encryption_key)
 
 
@@ -90,29 +89,6 @@ class LocalSecrets:
 
     async def get(self, namespace: str, key: str) -> str | None:
         return self._values.get(key)
-
-
-class LocalNamespaceFiles:
-    """`sdk.NamespaceFiles` in the internal storage, below `_files/{namespace}/`."""
-
-    def __init__(self, files: Files) -> None:
-        self._files = files
-
-    async def list(self, namespace: str) -> list[str]:
-        root = paths.namespace_file(namespace, "")
-        if not await self._files.exists(root):
-            return []
-        found = await self._files.list(root, recursive=True)
-        return sorted(stat.uri.removeprefix(f"{root}/") for stat in found if not stat.is_folder)
-
-    async def read(self, namespace: str, path: str) -> bytes:
-        return await self._files.read(paths.namespace_file(namespace, path))
-
-    async def put(self, namespace: str, path: str, content: bytes) -> None:
-        await self._files.put(paths.namespace_file(namespace, path), content)
-
-    async def delete(self, namespace: str, path: str) -> bool:
-        return await self._files.delete(paths.namespace_file(namespace, path), recursive=True)
 
 
 def expired(row: KvRow, now: int) -> bool:

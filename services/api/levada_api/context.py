@@ -15,6 +15,7 @@ from levada.runtime.health import Health
 from levada.runtime.platform import Platform
 from levada.sdk.registry import Registry
 from levada_api.auth import Gate
+from levada_api.gateway.gateway import Gateway
 from levada_api.streams import Streams
 
 
@@ -25,6 +26,7 @@ class Api:
     registry: Registry
     flows: FlowCache
     gate: Gate
+    gateway: Gateway
     health: Health
     #: What expressions read of the installation (globals, envs).
     environment: Environment

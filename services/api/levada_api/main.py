@@ -17,6 +17,7 @@ from levada.runtime.service import serve
 from levada.sdk.registry import Registry
 from levada_api import auth, table
 from levada_api.context import Api
+from levada_api.gateway.gateway import Gateway
 from levada_api.server import Application, Listening, listen
 
 log = logging.getLogger("levada.api")
@@ -31,12 +32,14 @@ def compose(platform: Platform, registry: Registry | None = None) -> Api:
         await platform.flows.get("main", "system", "health-check")
 
     platform.health.register("database", database)
+    gate = auth.Gate.of(config)
     return Api(
         platform=platform,
         config=config,
         registry=registry,
         flows=FlowCache(platform.flows, registry),
-        gate=auth.Gate.of(config),
+        gate=gate,
+        gateway=Gateway.of(platform, gate),
         health=platform.health,
         environment=Environment(globals=dict(config.variables.globals), envs=dict(platform.envs)),
         started=platform.clock.now_us(),

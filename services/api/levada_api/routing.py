@@ -64,17 +64,44 @@ RESOURCES = frozenset(
     {"execution", "flow", "file", "instance", "kv", "log", "metric", "namespace", "plugin", "trigger"}
 )
 
-#: What needs no credentials: probes, and webhooks (their key is the credential). Exact templates, nothing by pattern.
-PUBLIC = frozenset(
+_WORKER = "/api/v1/worker"
+
+#: The worker gateway has credentials of its own: the workers' token and the claims of attempts (gateway/door.py).
+WORKER_GATEWAY = frozenset(
     {
-        ("GET", "/ping"),
-        ("GET", "/health"),
-        ("GET", "/health/liveness"),
-        ("GET", "/health/readiness"),
-        ("GET", "/api/v1/{tenant}/executions/webhook/{namespace}/{id}/{key}"),
-        ("POST", "/api/v1/{tenant}/executions/webhook/{namespace}/{id}/{key}"),
-        ("PUT", "/api/v1/{tenant}/executions/webhook/{namespace}/{id}/{key}"),
+        ("POST", f"{_WORKER}/claim"),
+        ("POST", f"{_WORKER}/renew"),
+        ("POST", f"{_WORKER}/cancelled"),
+        ("POST", f"{_WORKER}/report"),
+        ("POST", f"{_WORKER}/lines"),
+        ("POST", f"{_WORKER}/hello"),
+        ("POST", f"{_WORKER}/goodbye"),
+        ("POST", f"{_WORKER}/task/{{operation}}"),
+        ("GET", f"{_WORKER}/files"),
+        ("PUT", f"{_WORKER}/files"),
+        ("DELETE", f"{_WORKER}/files"),
+        ("GET", f"{_WORKER}/files/stat"),
+        ("GET", f"{_WORKER}/files/exists"),
+        ("GET", f"{_WORKER}/files/list"),
+        ("POST", f"{_WORKER}/files/move"),
+        ("POST", f"{_WORKER}/files/folder"),
     }
+)
+
+#: What needs no credentials of a person: probes, and webhooks (their key is the credential). Exact templates only.
+PUBLIC = (
+    frozenset(
+        {
+            ("GET", "/ping"),
+            ("GET", "/health"),
+            ("GET", "/health/liveness"),
+            ("GET", "/health/readiness"),
+            ("GET", "/api/v1/{tenant}/executions/webhook/{namespace}/{id}/{key}"),
+            ("POST", "/api/v1/{tenant}/executions/webhook/{namespace}/{id}/{key}"),
+            ("PUT", "/api/v1/{tenant}/executions/webhook/{namespace}/{id}/{key}"),
+        }
+    )
+    | WORKER_GATEWAY
 )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from levada_api import instance, kv, logs, management, namespace_files, namespaces, outputs
 from levada_api.executions import actions, bulk, evaluate, file, follow, read, start, webhook
 from levada_api.flows import checking, crud, importing, many, search
+from levada_api.gateway import files, lines, task, work
+from levada_api.gateway.door import for_workers
 from levada_api.routing import Handler, Permission, Route, Router
 
 T = "/api/v1/{tenant}"
@@ -157,6 +159,29 @@ NAMESPACES: tuple[Row, ...] = (
 )
 
 
+W = f"{R}/worker"
+
+#: The gateway for workers in processes of their own; `for_workers` checks their token.
+WORKERS: tuple[Row, ...] = (
+    ("POST", f"{W}/claim", for_workers(work.claim), None),
+    ("POST", f"{W}/renew", for_workers(work.renew), None),
+    ("POST", f"{W}/cancelled", for_workers(work.cancelled), None),
+    ("POST", f"{W}/report", for_workers(work.report), None),
+    ("POST", f"{W}/lines", for_workers(lines.write), None),
+    ("POST", f"{W}/hello", for_workers(work.hello), None),
+    ("POST", f"{W}/goodbye", for_workers(work.goodbye), None),
+    ("POST", f"{W}/task/{{operation}}", for_workers(task.call), None),
+    ("GET", f"{W}/files", for_workers(files.get), None),
+    ("PUT", f"{W}/files", for_workers(files.put), None),
+    ("DELETE", f"{W}/files", for_workers(files.delete), None),
+    ("GET", f"{W}/files/stat", for_workers(files.stat), None),
+    ("GET", f"{W}/files/exists", for_workers(files.exists), None),
+    ("GET", f"{W}/files/list", for_workers(files.listing), None),
+    ("POST", f"{W}/files/move", for_workers(files.move), None),
+    ("POST", f"{W}/files/folder", for_workers(files.make_folder), None),
+)
+
+
 def _routes(rows: tuple[Row, ...]) -> Iterator[Route]:
     for method, template, handler, permission in rows:
         yield Route(method, template, handler, None if permission is None else Permission(*permission.split(":")))
@@ -175,7 +200,7 @@ def _actions() -> Iterator[Route]:
 
 def routes() -> list[Route]:
     """Every route of the API's port; docs/api.md lists them."""
-    return [*_routes((*MANAGEMENT, *INSTANCE, *FLOWS, *EXECUTIONS, *DATA, *NAMESPACES)), *_actions()]
+    return [*_routes((*MANAGEMENT, *INSTANCE, *FLOWS, *EXECUTIONS, *DATA, *NAMESPACES, *WORKERS)), *_actions()]
 
 
 def router() -> Router:

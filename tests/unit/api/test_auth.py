@@ -98,7 +98,9 @@ def test_a_route_without_permission_keeps_the_server_from_starting():
 
 def test_the_real_table_keeps_its_rules():
     table.router()
-    assert all(template.startswith(("/health", "/ping")) or "/webhook/" in template for _, template in routing.PUBLIC)
+    open_to_people = routing.PUBLIC - routing.WORKER_GATEWAY
+    assert all(template.startswith(("/health", "/ping")) or "/webhook/" in template for _, template in open_to_people)
+    assert all(template.startswith("/api/v1/worker/") for _, template in routing.WORKER_GATEWAY)
 
 
 def test_without_an_account_the_server_listens_on_loopback_and_says_so(caplog):

@@ -1,0 +1,130 @@
+"""What workers ask for themselves: work, longer leases, what to stop; and what they say: results, and that they are there.
+
+A question for work stays open until there is some. Many wait at once, and one query serves them all (jobs/dealing.py). A
+worker that is gone by the time there is an answer must not take attempts along: the connection is watched while it waits,
+and what cannot be delivered is given back at once, so that somebody else runs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+from importlib.metadata import version
+from typing import TypeVar
+
+from aiohttp import web
+
+from levada.jobs.commands import given_back
+from levada.model.commands import TaskFinished
+from levada.model.errors import Transient
+from levada.model.jobs import Claim, Held
+from levada.runtime import metrics, wire
+from levada_api.call import Call
+from levada_api.gateway.door import answer, body, nothing
+
+log = logging.getLogger("levada.api.gateway")
+
+T = TypeVar("T")
+
+#: A worker that says nothing for so long is not counted as there any more.
+PRESENCE_S = 15.0
+WATCH_S = 0.5
+
+
+class Gone(Transient):
+    """The worker that asked is not there any more."""
+
+
+async def claim(call: Call) -> web.StreamResponse:
+    wanted = await body(call, wire.ClaimWanted)
+    claims: list[Claim] = []
+    jobs = call.api.platform.jobs
+    timeout_s = min(wanted.timeout_s, wire.LONGEST_POLL_S)
+    with call.api.gateway.counted(), call.api.streams.open():
+        asked = jobs.claim(wanted.worker, wanted.queues, wanted.limit, timeout_s=timeout_s, tags=wanted.tags)
+        claims = await _while_connected(call.request, asked)
+    call.api.gateway.claims.dealt(claims)
+    response = answer(claims)
+    try:
+        await _deliver(call.request, response)
+    except (Gone, ConnectionError):
+        await _give_back(call, wanted.worker, claims)
+        return response
+    for one in claims:
+        metrics.GATEWAY_CLAIMS.inc(one.job.queue)
+    return response
+
+
+async def _deliver(request: web.BaseRequest, response: web.Response) -> None:
+    """Write the whole answer. Raises Gone or ConnectionError when nobody is there to read it."""
+    if _gone(request):
+        raise Gone
+    await response.prepare(request)
+    await response.write_eof()
+    if _gone(request):
+        raise Gone
+
+
+async def _give_back(call: Call, worker: str, claims: Sequence[Claim]) -> None:
+    if not claims:
+        return
+    log.info("worker %s is gone before it got %d attempts: others may have them", worker, len(claims))
+    now = call.api.now()
+    try:
+        await call.api.platform.jobs.report([given_back(one, now) for one in claims])
+    except Transient as error:
+        log.warning("%d attempts wait for the end of their leases: %s", len(claims), error)
+
+
+async def renew(call: Call) -> web.Response:
+    wanted = await body(call, wire.Renewal)
+    return answer(await call.api.platform.jobs.renew(wanted.worker, wanted.held))
+
+
+async def cancelled(call: Call) -> web.Response:
+    wanted = await body(call, wire.CancelsWanted)
+    found: list[Held] = []
+    timeout_s = min(wanted.timeout_s, wire.LONGEST_POLL_S)
+    with call.api.streams.open():
+        asked = call.api.platform.jobs.cancelled(wanted.worker, timeout_s=timeout_s)
+        found = await _while_connected(call.request, asked)
+    return answer(found)
+
+
+async def report(call: Call) -> web.Response:
+    results = await body(call, wire.Results)
+    await call.api.platform.jobs.report(results)
+    for one in results:
+        if isinstance(one, TaskFinished):
+            metrics.GATEWAY_RESULTS.inc(one.state)
+    return nothing()
+
+
+async def hello(call: Call) -> web.Response:
+    said = await body(call, wire.Hello)
+    await call.api.platform.members.beat("worker", said.worker, PRESENCE_S, said.info)
+    return answer(wire.Welcome(lease_s=call.api.config.worker.lease, version=version("levada")))
+
+
+async def goodbye(call: Call) -> web.Response:
+    said = await body(call, wire.Hello)
+    await call.api.platform.members.leave("worker", said.worker)
+    return nothing()
+
+
+async def _while_connected(request: web.BaseRequest, asked: Awaitable[T]) -> T:
+    """Wait for an answer as long as somebody is there to get it. Raises Gone."""
+    waiting = asyncio.ensure_future(asked)
+    try:
+        while not waiting.done():
+            await asyncio.wait([waiting], timeout=WATCH_S)
+            if not waiting.done() and _gone(request):
+                raise Gone
+        return waiting.result()
+    finally:
+        waiting.cancel()
+
+
+def _gone(request: web.BaseRequest) -> bool:
+    return request.transport is None or request.transport.is_closing()
