@@ -41,6 +41,7 @@ from levada.runtime.sinks import AuditSink, BusSink, LogSink, StoreSink
 from levada.store import memory, migrate
 from levada.store import postgres as pg
 from levada.store.embedded import EmbeddedPostgres
+from levada.store.operations import DeadLetters, Diagnosis
 from levada.store.port import (
     ExecutionQueries,
     ExecutionStore,
@@ -90,6 +91,8 @@ class Platform:
     files: Files
     hub: Hub
     members: Members
+    dead_letters: DeadLetters
+    diagnosis: Diagnosis
     #: None where the bus is as durable as the database.
     ingress: Ingress | None = None
     #: None where all services are in this process.
@@ -150,6 +153,8 @@ class Platform:
         await pg.Partitions(self.database, now_us=self.clock.now_us).make()
         self._hot = await Database.open(dsn, size=max(size - size // 2, 1), name=f"{name} hot", settings=PLAN_ONCE)
         self.members = pg.PostgresMembers(self.database)
+        self.dead_letters = pg.PostgresDeadLetters(self.database)
+        self.diagnosis = pg.PostgresDiagnosis(self.database)
         if self._embedded is not None:
             await self.database.execute("DELETE FROM member")  # nobody else can be there: this server is ours alone
         await self._connect_bus(self._hot)
@@ -249,6 +254,8 @@ class Platform:
         bus = MemoryBus(partitions=platform.config.bus.partitions, monotonic=clock.monotonic, sleep=clock.sleep)
         platform.bus, platform.commands = bus, BusCommands(bus)
         platform.members = memory.MemoryMembers(tables, now_us=clock.now_us)
+        platform.dead_letters = memory.MemoryDeadLetters(tables)
+        platform.diagnosis = memory.MemoryDiagnosis(tables)
         jobs = MemoryJobs(tables.leases, platform.commands, clock, lease_s=platform.config.worker.lease)
         platform.jobs = platform.leases = platform.claims = jobs
         platform._notify = jobs.notify

@@ -9,12 +9,15 @@ from levada.store.memory.flows import MemoryFlowStore
 from levada.store.memory.kv import MemoryKvStore
 from levada.store.memory.logs import MemoryLogStore, MemoryMetricStore
 from levada.store.memory.members import MemoryIngress, MemoryMembers
+from levada.store.memory.operations import MemoryDeadLetters, MemoryDiagnosis
 from levada.store.memory.queries import MemoryExecutionQueries
 from levada.store.memory.records import MemoryAuditStore, MemoryExecutionCounts, MemoryIndexStore
 from levada.store.memory.tables import Tables
 
 __all__ = [
     "MemoryAuditStore",
+    "MemoryDeadLetters",
+    "MemoryDiagnosis",
     "MemoryExecutionCounts",
     "MemoryExecutionQueries",
     "MemoryExecutionStore",

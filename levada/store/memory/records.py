@@ -40,7 +40,7 @@ class MemoryIndexStore:
         self._tables.metrics.extend(batch.metrics)
         self._tables.audit.extend(batch.audit)
         self._tables.dead.extend(batch.dead)
-        await MemoryExecutionCounts(self._tables).mark(batch.changed)
+        await MemoryExecutionCounts(self._tables).mark(sorted(batch.changed))
 
     async def positions(self, topic: str) -> dict[int, int]:
         return {part: row.done_off for part, row in self._tables.owners_of(topic).items()}

@@ -2,6 +2,8 @@
 
 from levada.store.postgres.audit import PostgresAuditStore
 from levada.store.postgres.counts import PostgresExecutionCounts
+from levada.store.postgres.dead_letters import PostgresDeadLetters
+from levada.store.postgres.diagnosis import PostgresDiagnosis
 from levada.store.postgres.executions import PostgresExecutionStore, drop_timers_of_ended
 from levada.store.postgres.flows import PostgresFlowStore
 from levada.store.postgres.indexing import PostgresIndexStore
@@ -15,6 +17,8 @@ from levada.store.postgres.queries import PostgresExecutionQueries
 __all__ = [
     "Partitions",
     "PostgresAuditStore",
+    "PostgresDeadLetters",
+    "PostgresDiagnosis",
     "PostgresExecutionCounts",
     "PostgresExecutionQueries",
     "PostgresExecutionStore",

@@ -1,0 +1,5 @@
+SELECT count(*)
+FROM dead_letter
+WHERE ($1::text IS NULL OR topic = $1)
+  AND ($2::text IS NULL OR key = $2)
+  AND ($3::bool OR (replayed IS NULL AND dropped IS NULL))
