@@ -41,7 +41,7 @@ class IndexBatch(msgspec.Struct, kw_only=True):
     logs: list[LogEntry] = []
     metrics: list[MetricEntry] = []
     audit: list[AuditEntry] = []
-    changed: Sequence[str] = ()
+    changed: set[str] = set()
     dead: list[DeadLetter] = []
 
 
