@@ -3,15 +3,20 @@
 Standard library logging throughout, so that libraries print the same way; modules use `logging.getLogger(__name__)`.
 This is the log of Levada's own processes. What tasks print belongs to executions and is stored, not printed here.
 
-`with logs.bound(execution=…, task_run=…):` attaches ids to every line written inside it, in this task and the tasks it
-starts. Text from outside may contain control characters and line ends; neither may reach a terminal as they are, since
-they could hide or forge lines.
+`with logs.bound(execution_id=…, task_run_id=…):` attaches ids to every line written inside it, in this task and the tasks
+it starts; a span of a trace attaches its `trace_id` and `span_id` the same way. Text from outside may contain control
+characters and line ends; neither may reach a terminal as they are, since they could hide or forge lines.
+
+A line of JSON has: time, level, logger, message, service, instance, the ids that are bound, exception, stack.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import os
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -35,17 +40,23 @@ _ids: ContextVar[Mapping[str, str]] = ContextVar("levada_log_ids", default={})  
 
 
 def configure(
-    format: str = "text", level: str = "info", levels: Mapping[str, str] | None = None, stream: TextIO | None = None
+    format: str = "text",
+    level: str = "info",
+    levels: Mapping[str, str] | None = None,
+    stream: TextIO | None = None,
+    *,
+    service: str = "levada",
 ) -> None:
     """Print log lines to `stream` (stderr), replacing what was configured before.
 
-    `format` is `text` or `json`, `level` one of LEVELS, `levels` the levels of single loggers.
+    `format` is `text` or `json`, `level` one of LEVELS, `levels` the levels of single loggers; `service` is what lines of
+    JSON say that they come from.
     """
     stream = stream or sys.stderr
     logging.addLevelName(TRACE, "TRACE")
     handler = logging.StreamHandler(stream)
     handler.addFilter(_attach_ids)
-    handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter(colours=stream.isatty()))
+    handler.setFormatter(JsonFormatter(service) if format == "json" else TextFormatter(colours=stream.isatty()))
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -67,21 +78,26 @@ def bound(**ids: str | None) -> Iterator[None]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object on one line: timestamp, level, logger, message, the bound ids, the exception if there is one."""
+    """One JSON object on one line; what it has stands at the top of this module."""
+
+    def __init__(self, service: str = "levada") -> None:
+        super().__init__()
+        self._origin = {"service": service, "instance": f"{socket.gethostname()}/{os.getpid()}"}
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "timestamp": _timestamp(record),
+            "time": _timestamp(record),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
+            **self._origin,
             **getattr(record, "ids", {}),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = record.stack_info
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        return _json(line)
 
 
 class TextFormatter(logging.Formatter):
@@ -115,11 +131,22 @@ class TextFormatter(logging.Formatter):
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colours else text
 
 
+def _json(line: Mapping[str, Any]) -> str:
+    """Return the object as text that no terminal and no splitter of lines takes for anything else."""
+    try:
+        text = orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # half a surrogate pair, as in the name of a file that is no UTF-8
+        return json.dumps(line, default=str)
+    return text.translate(_ESCAPED)
+
+
 def visible(text: str) -> str:
     """Return the text with control characters, other than line ends and tabs, spelt out as `\\x1b`."""
     return text.translate(_SPELT_OUT)
 
 
+#: JSON itself asks only for those below the space; these control terminals too, or end lines for some readers.
+_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(127, 160), 0x2028, 0x2029)}
 _SPELT_OUT = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -31,23 +32,37 @@ def _restore() -> Iterator[None]:
 
 def test_json_lines_carry_ids_and_exceptions() -> None:
     out = io.StringIO()
-    logs.configure("json", stream=out)
-    with logs.bound(execution="e1", trace=None), logs.bound(task_run="t1"):
+    logs.configure("json", stream=out, service="executor")
+    with logs.bound(execution_id="e1", trace_id=None), logs.bound(task_run_id="t1"):
         try:
             1 / 0  # noqa: B018
         except ZeroDivisionError:
             log.exception("run %s failed\nbadly", 7)
     line = json.loads(out.getvalue())
     assert out.getvalue().count("\n") == 1
-    assert line.pop("timestamp").endswith("Z")
+    assert line.pop("time").endswith("Z")
     assert "ZeroDivisionError" in line.pop("exception")
+    assert line.pop("instance").endswith(f"/{os.getpid()}")
     assert line == {
         "level": "ERROR",
         "logger": "levada.test",
         "message": "run 7 failed\nbadly",
-        "execution": "e1",
-        "task_run": "t1",
+        "service": "executor",
+        "execution_id": "e1",
+        "task_run_id": "t1",
     }
+
+
+def test_json_escapes_what_controls_terminals_and_what_is_no_text() -> None:
+    out = io.StringIO()
+    logs.configure("json", stream=out)
+    nasty = "a\x1b[2J\x9b\x7f\u2028\r\nb\x00"
+    log.info(nasty)
+    log.info("half a pair: \udc80 \x9b")
+    first, second = out.getvalue().split("\n")[:2]
+    assert json.loads(first)["message"] == nasty
+    assert json.loads(second)["message"] == "half a pair: \udc80 \x9b"
+    assert out.getvalue().replace("\n", "").isprintable()
 
 
 def test_text_has_colours_only_on_a_terminal() -> None:
@@ -81,11 +96,11 @@ async def test_ids_belong_to_the_task_that_bound_them() -> None:
     logs.configure("json", stream=out)
 
     async def one(name: str) -> None:
-        with logs.bound(execution=name):
+        with logs.bound(execution_id=name):
             await asyncio.sleep(0)
             log.info(name)
 
     await asyncio.gather(one("a"), one("b"))
     log.info("none")
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert [(line["message"], line.get("execution")) for line in lines] == [("a", "a"), ("b", "b"), ("none", None)]
+    assert [(line["message"], line.get("execution_id")) for line in lines] == [("a", "a"), ("b", "b"), ("none", None)]
