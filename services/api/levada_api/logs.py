@@ -22,8 +22,19 @@ FOLLOW_LOOK_S = 0.25
 
 async def of_execution(call: Call) -> web.Response:
     asked = filters.logs(call, execution_id=call.params["execution"])
+    await settled(call)
     lines = await call.api.platform.logs.read(call.tenant, asked, limit=READ_AT_ONCE)
     return json([render.log(line) for line in lines])
+
+
+async def settled(call: Call) -> None:
+    """Where lines travel on the bus: wait a moment for the last ones of an execution that has just ended."""
+    settling = call.api.platform.settling
+    if settling is None:
+        return
+    found = await head(call.api, call.tenant, call.params["execution"])
+    if found is not None:
+        await settling.ended(found)
 
 
 async def search(call: Call) -> web.Response:
@@ -40,6 +51,7 @@ async def download(call: Call) -> web.StreamResponse:
     """All lines as text, streamed page after page: a log may be larger than memory."""
     asked = filters.logs(call, execution_id=call.params["execution"])
     name = f"{call.params['execution']}.log"
+    await settled(call)
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/plain; charset=utf-8",
@@ -74,7 +86,9 @@ async def _lines(call: Call, execution_id: str, asked: LogFilter) -> AsyncGenera
     while True:
         current = await head(api, call.tenant, execution_id)
         ended = current is None or current.is_terminal
-        if ended:
+        if current is not None and api.platform.settling is not None:
+            await api.platform.settling.ended(current)
+        elif ended:
             await api.clock.sleep(SETTLE_S)
         while lines := await api.platform.logs.read(call.tenant, asked, limit=FOLLOW_AT_ONCE, offset=sent):
             sent += len(lines)
