@@ -157,7 +157,7 @@ _BODIES = (
     Flow("doomed", SLOW, 2, frozenset({"SUCCESS", "KILLED"}), "kill"),
     Flow("once", ONCE, 3, frozenset({"SUCCESS", "FAILED"})),
     Flow("pausing", PAUSING, 4, follow="resume"),
-    Flow("labelled", PAUSING, 2, follow="label"),
+    Flow("labelled", QUICK, 2, follow="label"),
     Flow("secretive", SECRETIVE, 1),
     Flow("hooked", HOOKED, 8),
     Flow("ticking", TICKING, 0),
