@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "flows": ("flows", "List, read, deploy and delete flows."),
     "executions": ("executions", "List, read, follow and steer executions."),
     "config": ("config", "Show the configuration and where each value comes from."),
+    "health": (
+        "health",
+        "Ask the service of this machine how it is; exit code 1 when it is not well, 3 when it does not answer.",
+    ),
     "doctor": ("doctor", "Check this machine and data folder, and say what to do."),
     "version": ("version", "Print the version."),
 }
