@@ -94,11 +94,24 @@ async def embedded(loaded: Loaded, *, signals: bool = False) -> AsyncIterator[Ru
     life.result()
 
 
-async def serve(loaded: Loaded, *, prune: bool = False) -> None:
-    """Run until SIGINT or SIGTERM; deploys and watches the folder of flows if one is configured."""
+async def serve(loaded: Loaded, *, prune: bool = False, with_kafka: bool = False) -> None:
+    """Run until SIGINT or SIGTERM; deploys and watches the folder of flows if one is configured.
+
+    `with_kafka`: over a Kafka of our own instead of the bus in Postgres.
+    """
     folder = loaded.config.flows
     if folder is not None and not folder.is_dir():
         raise CannotStart(f"--flows {folder}: there is no such folder")
+    if not with_kafka:
+        await _serve(loaded, folder, prune)
+        return
+    from levada.cli import beside
+
+    async with beside.kafka(dataclasses.replace(loaded, config=with_ports(loaded))) as using_it:
+        await _serve(using_it, folder, prune)
+
+
+async def _serve(loaded: Loaded, folder: Path | None, prune: bool) -> None:
     async with embedded(loaded, signals=True) as running, Client(running.server) as client:
         deployed = None
         if folder is not None:
@@ -119,6 +132,8 @@ def announce(running: Running, folder: Path | None = None, deployed: tuple[int, 
         "data": f"{config.data_dir} ({database})",
         "sign-in": f"user {signed_in}" if signed_in else "no sign-in: loopback only",
     }
+    if config.kafka.bootstrap_servers:
+        lines["bus"] = f"Kafka at {','.join(config.kafka.bootstrap_servers)}"
     if folder is not None and deployed is not None:
         flows, wrong = deployed
         lines["flows"] = f"{flows} live from {folder}" + (f", {wrong} files with errors" if wrong else "")

@@ -9,12 +9,23 @@ import click
 from levada.cli.settings import load, server_settings
 from levada.runtime.config.layers import DEFAULT
 
+kafka_option = click.option(
+    "--kafka", is_flag=True, help="Run a Kafka beside it and use that as the bus; needs Java 17 or newer."
+)
+
 
 @click.command()
 @server_settings
+@kafka_option
 @click.option("--prune", is_flag=True, help="Delete flows from the server when they leave the folder.")
 def dev(
-    host: str | None, port: str | None, data_dir: str | None, flows: str | None, config: Path | None, prune: bool
+    host: str | None,
+    port: str | None,
+    data_dir: str | None,
+    flows: str | None,
+    kafka: bool,
+    config: Path | None,
+    prune: bool,
 ) -> None:
     """Run everything for development, with a folder of flows kept live.
 
@@ -31,17 +42,18 @@ def dev(
         # The person wants to see flows and their errors here, not what the services tell each other.
         options["log.level"] = "warning"
     loaded = load(options, file=config)
-    run_process(lambda: serve(loaded, prune=prune))
+    run_process(lambda: serve(loaded, prune=prune, with_kafka=kafka))
 
 
 @click.command()
 @server_settings
+@kafka_option
 def standalone(
-    host: str | None, port: str | None, data_dir: str | None, flows: str | None, config: Path | None
+    host: str | None, port: str | None, data_dir: str | None, flows: str | None, kafka: bool, config: Path | None
 ) -> None:
     """Run all services in one process."""
     from levada.cli.standalone import serve
     from levada.runtime.lifecycle import run_process
 
     loaded = load({"host": host, "port": port, "data_dir": data_dir, "flows": flows}, file=config)
-    run_process(lambda: serve(loaded))
+    run_process(lambda: serve(loaded, with_kafka=kafka))
