@@ -13,10 +13,12 @@ from levada.store.memory.operations import MemoryDeadLetters, MemoryDiagnosis
 from levada.store.memory.queries import MemoryExecutionQueries
 from levada.store.memory.records import MemoryAuditStore, MemoryExecutionCounts, MemoryIndexStore
 from levada.store.memory.tables import Tables
+from levada.store.memory.triggers import MemoryDeliveries, MemoryTriggerStore
 
 __all__ = [
     "MemoryAuditStore",
     "MemoryDeadLetters",
+    "MemoryDeliveries",
     "MemoryDiagnosis",
     "MemoryExecutionCounts",
     "MemoryExecutionQueries",
@@ -28,5 +30,6 @@ __all__ = [
     "MemoryLogStore",
     "MemoryMembers",
     "MemoryMetricStore",
+    "MemoryTriggerStore",
     "Tables",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from levada.model.audit import AuditEntry
 from levada.model.jobs import LogEntry, MetricEntry
+from levada.store.memory.trigger_tables import TriggerTables
 from levada.store.port import Accepted, DeadLetter, DueTimer, FlowRow, KvRow, OutEntry
 from levada.store.records import Count
 
@@ -80,6 +81,7 @@ class Tables:
     #: By tenant and minute, as in `execution_count_minute`, and which of them may be wrong.
     counts: dict[tuple[str, int], list[Count]] = field(default_factory=dict)
     marks: set[tuple[str, int]] = field(default_factory=set)
+    triggers: TriggerTables = field(default_factory=TriggerTables)
 
     def owners_of(self, topic: str) -> dict[int, Owner]:
         return self.owners if topic == "commands" else self.other_owners.setdefault(topic, {})

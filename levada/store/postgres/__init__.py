@@ -13,11 +13,13 @@ from levada.store.postgres.logs import PostgresLogStore, PostgresMetricStore
 from levada.store.postgres.members import PostgresMembers
 from levada.store.postgres.partitions import Partitions
 from levada.store.postgres.queries import PostgresExecutionQueries
+from levada.store.postgres.triggers import PostgresDeliveries, PostgresTriggerStore
 
 __all__ = [
     "Partitions",
     "PostgresAuditStore",
     "PostgresDeadLetters",
+    "PostgresDeliveries",
     "PostgresDiagnosis",
     "PostgresExecutionCounts",
     "PostgresExecutionQueries",
@@ -29,5 +31,6 @@ __all__ = [
     "PostgresLogStore",
     "PostgresMembers",
     "PostgresMetricStore",
+    "PostgresTriggerStore",
     "drop_timers_of_ended",
 ]

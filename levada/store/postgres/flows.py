@@ -44,14 +44,14 @@ class PostgresFlowStore:
         if revision is None:
             flow = await self._get_latest((tenant, namespace, id))
         else:
-            flow = _flow(await self._database.fetchrow(SQL["revision"], tenant, namespace, id, revision))
+            flow = flow_of(await self._database.fetchrow(SQL["revision"], tenant, namespace, id, revision))
         return None if flow is None or (flow.deleted and not allow_deleted) else flow
 
     async def _get_latest(self, key: _Key) -> FlowRow | None:
         if key in self._latest:
             return self._latest[key]
         before = self._changes
-        flow = _flow(await self._database.fetchrow(SQL["latest"], *key))
+        flow = flow_of(await self._database.fetchrow(SQL["latest"], *key))
         if self._alone and before == self._changes:  # else this may be older than what was just saved
             if len(self._latest) >= MOST_REMEMBERED:
                 self._latest.clear()
@@ -93,7 +93,7 @@ class PostgresFlowStore:
 
     async def revisions(self, tenant: str, namespace: str, id: str) -> list[FlowRow]:
         rows = await self._database.fetch(SQL["revisions"], tenant, namespace, id)
-        return [flow for row in rows if (flow := _flow(row)) is not None]
+        return [flow for row in rows if (flow := flow_of(row)) is not None]
 
     async def delete_revisions(self, tenant: str, namespace: str, id: str, revisions: Sequence[int]) -> int:
         async with self._changing((tenant, namespace, id)) as connection:
@@ -122,7 +122,7 @@ class PostgresFlowStore:
         if not rows and (offset or not limit):
             rows_beyond = await self._database.fetch(f"{sql} LIMIT 1", *where.values)
             return [], rows_beyond[0]["total"] if rows_beyond else 0
-        return [flow for row in rows if (flow := _flow(row)) is not None], rows[0]["total"] if rows else 0
+        return [flow for row in rows if (flow := flow_of(row)) is not None], rows[0]["total"] if rows else 0
 
     async def namespaces(self, tenant: str) -> list[str]:
         return [namespace for (namespace,) in await self._database.fetch(SQL["namespaces"], tenant)]
@@ -130,7 +130,7 @@ class PostgresFlowStore:
     async def _locked(self, connection: Connection, tenant: str, namespace: str, id: str) -> FlowRow | None:
         """Keep other writers of the flow away until the transaction ends; return its latest revision."""
         await connection.execute(SQL["lock"], f"flow/{tenant}/{namespace}/{id}")
-        return _flow(await connection.fetchrow(SQL["latest"], tenant, namespace, id))
+        return flow_of(await connection.fetchrow(SQL["latest"], tenant, namespace, id))
 
 
 async def _insert(connection: Connection, row: FlowRow) -> None:
@@ -150,7 +150,8 @@ async def _insert(connection: Connection, row: FlowRow) -> None:
     )
 
 
-def _flow(row: Any) -> FlowRow | None:
+def flow_of(row: Any) -> FlowRow | None:
+    """Return a row of `flow` as the store gives it; None for none."""
     if row is None:
         return None
     return FlowRow(
