@@ -26,6 +26,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("evaluate", "Evaluate an expression."),
     "flows": ("flows", "List, read, deploy and delete flows."),
     "executions": ("executions", "List, read, follow and steer executions."),
+    "why": ("why", "Say why an execution does not move, or what it is doing."),
+    "dead-letters": ("dead_letters", "List, show, replay and drop messages that could not be applied."),
+    "reconcile": ("reconcile", "Send again what was accepted and is not applied yet, as after the loss of the Kafka log."),
     "config": ("config", "Show the configuration and where each value comes from."),
     "health": (
         "health",
@@ -56,7 +59,7 @@ class LazyGroup(click.Group):
 def load(name: str) -> click.Command:
     """Import the command `name`."""
     module = importlib.import_module(f"levada.cli.commands.{COMMANDS[name][0]}")
-    command = module.eval_ if name == "eval" else getattr(module, name)
+    command = module.eval_ if name == "eval" else getattr(module, name.replace("-", "_"))
     assert isinstance(command, click.Command)
     return command
 

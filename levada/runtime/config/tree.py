@@ -68,7 +68,9 @@ class Kafka:
     ssl_key_file: Path | None = setting(None, "Our certificate's key", kind="path")
     ssl_key_password: str | None = setting(None, "Password of that key", kind="text", secret=True)
     ssl_check_hostname: bool = setting(True, "Refuse a broker whose certificate names another host")
-    libs: Path | None = setting(None, "Folder with Kafka's jars for `--kafka`; unset: they are fetched once", kind="path")
+    libs: Path | None = setting(
+        None, "Folder with Kafka's jars for `--kafka`; unset: they are fetched once", kind="path"
+    )
     cache: Path | None = setting(None, "Folder where fetched jars are kept; unset: the user's cache", kind="path")
 
 
@@ -108,6 +110,20 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Telemetry:
+    otlp_endpoint: str | None = setting(
+        None, "Collector of traces as http://host:4318 (OTLP over HTTP); unset: no traces", kind="text"
+    )
+    headers: Mapping[str, Any] | None = setting(
+        None, 'Headers for the collector, as {"api-key": "…"}', kind="map", secret=True
+    )
+    sample_ratio: float = setting(
+        1.0, "Share of traces begun here that is recorded; a caller's own decision holds", low=0, high=1
+    )
+    service_name: str = setting("levada", "First part of the services' names in traces: levada-executor …")
+
+
+@dataclass(frozen=True, slots=True)
 class Executor:
     lease: float = setting(
         2.0, "An executor unheard of for this long loses its partitions to others", kind="seconds", low=0.5, high=60
@@ -119,11 +135,15 @@ class Executor:
 @dataclass(frozen=True, slots=True)
 class Worker:
     slots: int = setting(8, "Tasks that one worker runs at a time", low=1, high=10_000)
+    name: str | None = setting(None, "This worker's name, kept over restarts; unset: of host and data folder", kind="text")
     queues: tuple[str, ...] = setting(("default",), "Queues that this worker serves")
+    tags: tuple[str, ...] = setting((), "Tags that it carries; tasks ask for them with workerSelector")
     lease: float = setting(
         30.0, "A worker unheard of for this long has lost its tasks", kind="seconds", low=0.5, high=HOUR_S
     )
-    gateway_url: str | None = setting(None, "Address of the api service for a worker in its own process", kind="text")
+    gateway_url: str | None = setting(
+        None, "Address of the api service for a worker in its own process; several with commas", kind="text"
+    )
     token: str | None = setting(
         None, "What a worker in its own process shows to the api service", kind="text", secret=True
     )
@@ -215,6 +235,7 @@ class Config:
     basic_auth: BasicAuth = field(default_factory=BasicAuth)
     encryption: Encryption = field(default_factory=Encryption)
     log: Log = field(default_factory=Log)
+    telemetry: Telemetry = field(default_factory=Telemetry)
     executor: Executor = field(default_factory=Executor)
     worker: Worker = field(default_factory=Worker)
     scheduler: Scheduler = field(default_factory=Scheduler)

@@ -6,11 +6,12 @@ generations of clients use two paths, both stand here and lead to one handler.
 
 from collections.abc import Iterator
 
-from levada_api import instance, kv, logs, management, namespace_files, namespaces, outputs
+from levada_api import auditlogs, instance, kv, logs, management, namespace_files, namespaces, outputs
 from levada_api.executions import actions, bulk, evaluate, file, follow, read, start, webhook
 from levada_api.flows import checking, crud, importing, many, search
 from levada_api.gateway import files, lines, task, work
 from levada_api.gateway.door import for_workers
+from levada_api.operations import dead_letters, reconcile, why
 from levada_api.routing import Handler, Permission, Route, Router
 
 T = "/api/v1/{tenant}"
@@ -119,6 +120,17 @@ ACTIONS: dict[str, Handler] = {
 #: POST actions on many executions.
 BULK = ("restart", "replay", "pause", "resume", "change-status", "labels", "force-run", "unqueue")
 
+#: Levada's own routes for those who operate it.
+OPERATIONS: tuple[Row, ...] = (
+    ("GET", f"{X}/why", why.why, "execution:read"),
+    ("GET", f"{T}/dead-letters", dead_letters.search, "operations:read"),
+    ("GET", f"{T}/dead-letters/{{letter}}", dead_letters.get, "operations:read"),
+    ("POST", f"{T}/dead-letters/{{letter}}/replay", dead_letters.replay, "operations:update"),
+    ("DELETE", f"{T}/dead-letters/{{letter}}", dead_letters.drop, "operations:update"),
+    ("POST", f"{T}/reconcile", reconcile.reconcile, "operations:update"),
+    ("GET", f"{T}/cluster/services", reconcile.members, "operations:read"),
+)
+
 DATA: tuple[Row, ...] = (
     ("GET", f"{T}/outputs/executions/{{execution}}", outputs.of_execution, "execution:read"),
     ("GET", f"{T}/outputs/tasks/{{execution}}", outputs.of_tasks, "execution:read"),
@@ -133,6 +145,7 @@ DATA: tuple[Row, ...] = (
     ("DELETE", f"{T}/logs/{{execution}}", logs.delete_of_execution, "log:delete"),
     ("DELETE", f"{T}/logs/{{namespace}}/{{flow}}", logs.delete_of_flow, "log:delete"),
     ("GET", f"{T}/kv", kv.search, "kv:read"),
+    ("GET", f"{T}/auditlogs/search", auditlogs.search, "audit:read"),
 )
 
 N = f"{T}/namespaces"
@@ -200,7 +213,7 @@ def _actions() -> Iterator[Route]:
 
 def routes() -> list[Route]:
     """Every route of the API's port; docs/api.md lists them."""
-    return [*_routes((*MANAGEMENT, *INSTANCE, *FLOWS, *EXECUTIONS, *DATA, *NAMESPACES, *WORKERS)), *_actions()]
+    return [*_routes((*MANAGEMENT, *INSTANCE, *FLOWS, *EXECUTIONS, *OPERATIONS, *DATA, *NAMESPACES, *WORKERS)), *_actions()]
 
 
 def router() -> Router:
