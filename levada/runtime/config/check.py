@@ -48,7 +48,12 @@ def is_loopback(host: str) -> bool:
 def _addresses(config: Config) -> Iterator[tuple[str, str]]:
     if config.database.url is not None and urlsplit(config.database.url).scheme not in ("postgresql", "postgres"):
         yield "database.url", "`database.url` must look like postgresql://user:password@host:5432/database"
-    for path, url in (("server.url", config.server.url), ("worker.gateway_url", config.worker.gateway_url)):
+    addresses = {
+        "server.url": config.server.url,
+        "worker.gateway_url": config.worker.gateway_url,
+        "telemetry.otlp_endpoint": config.telemetry.otlp_endpoint,
+    }
+    for path, url in addresses.items():
         if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
             yield path, f"`{path}` must look like https://levada.example.com, is {url!r}"
     if urlsplit(config.storage_url).scheme not in STORAGE_SCHEMES:
