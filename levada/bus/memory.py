@@ -18,10 +18,12 @@ class MemoryBus:
         partitions: int = 8,
         monotonic: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
+        now_us: Callable[[], int] = lambda: 0,
     ) -> None:
         self._partitions = partitions
         self._monotonic = monotonic
         self._sleep = sleep
+        self._now_us = now_us
         self._logs: dict[tuple[str, int], list[Record]] = {}
         self._arrivals: dict[str, asyncio.Event] = {}
         self._closed = False
@@ -33,10 +35,11 @@ class MemoryBus:
     async def append(self, records: Sequence[Outgoing]) -> None:
         if self._closed:
             raise Transient("the bus is closed")
+        at = self._now_us()
         for one in records:
             part = partition_of(one.key, self._partitions)
             log = self._logs.setdefault((one.topic, part), [])
-            log.append(Record(one.topic, part, len(log), one.key, one.body, one.id))
+            log.append(Record(one.topic, part, len(log), one.key, one.body, one.id, one.headers, at))
         for topic in dict.fromkeys(record.topic for record in records):
             self._arrival(topic).set()
 

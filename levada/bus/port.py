@@ -22,6 +22,7 @@ __all__ = [
     "LOGS",
     "METRICS",
     "TOPICS",
+    "UNREADABLE",
     "Bus",
     "Outgoing",
     "PositionLost",
@@ -39,6 +40,10 @@ TOPICS = (COMMANDS, LOGS, METRICS, AUDIT, CHANGES, CONTROL)
 
 #: Bodies above this go to internal storage and travel as a reference.
 INLINE_LIMIT_BYTES = 256 * 1024
+
+#: A record with this header could not be opened (newer envelope, lost body, broken checksum …); the value says why. Its
+#: body is what there is of it. Whoever reads it parks it as a dead letter and never decodes the body.
+UNREADABLE = "levada-unreadable"
 
 
 class Outgoing(msgspec.Struct, frozen=True):

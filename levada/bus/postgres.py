@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import json
+
 from levada.bus.port import Outgoing, Record, partition_of
 from levada.bus.tail import Tail
 from levada.database import Database, Statements
@@ -31,6 +33,8 @@ FLUSH_RECORDS = 1000
 FLUSH_BYTES = 4 * 1024 * 1024
 #: A reader that lives on the tail still looks into the database this often, for what others append.
 FOREIGN_CHECK_S = 0.02
+
+HEADERS = json.Decoder(dict[str, str])
 
 _Call = tuple[Sequence[Outgoing], asyncio.Future[None]]
 
@@ -138,6 +142,7 @@ class PostgresBus:
             places.append(place)
             ordinals.append(ordinal)
         index = {place: position for position, place in enumerate(counts, start=1)}
+        at = self._now_us()
         rows = await fetch(
             SQL["append"],
             [topic for topic, _ in counts],
@@ -148,13 +153,14 @@ class PostgresBus:
             [record.key for record in records],
             [record.id for record in records],
             [record.body for record in records],
-            self._now_us(),
+            at,
+            [_written(record.headers) for record in records],
         )
         if len(rows) != len(counts):
             raise Defect(f"bus_head lacks rows: wanted {sorted(counts)}, found {sorted(map(tuple, rows))}")
         first = {(topic, part): offset for topic, part, offset in rows}
         return [
-            Record(place[0], place[1], first[place] + ordinal, record.key, record.body, record.id)
+            Record(place[0], place[1], first[place] + ordinal, record.key, record.body, record.id, record.headers, at)
             for record, place, ordinal in zip(records, places, ordinals, strict=True)
         ]
 
@@ -224,7 +230,10 @@ class PostgresBus:
         share = max(max_records // len(positions), 1)
         self._tail.read_at[topic] = asyncio.get_running_loop().time()
         rows = await self._database.fetch(SQL["poll"], topic, list(positions), list(positions.values()), share)
-        records = [Record(topic, part, offset, key, body, id) for part, offset, key, id, body in rows]
+        records = [
+            Record(topic, part, offset, key, body, id, HEADERS.decode(headers) if headers else {}, at)
+            for part, offset, key, id, body, at, headers in rows
+        ]
         found = Counter(record.partition for record in records)
         for part, position in positions.items():
             if found[part] < share:  # else there may be more
@@ -254,6 +263,11 @@ class PostgresBus:
 
     def _arrival(self, topic: str) -> asyncio.Event:
         return self._arrivals.setdefault(topic, asyncio.Event())
+
+
+def _written(headers: Mapping[str, str]) -> str | None:
+    """Return headers as their column has them: a JSON object, or nothing."""
+    return json.encode(headers).decode() if headers else None
 
 
 def _settle(batch: Iterable[_Call], error: BaseException | None) -> None:

@@ -12,7 +12,10 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 from postgres import Server
-from worlds import World, memory_world, postgres_world
+from worlds import PARTITIONS, World, memory_world, postgres_world
+
+from levada.bus.kafka import KafkaSettings
+from levada.bus.kafka.topics import Topics, wanted
 
 TABLES = """
 SELECT string_agg(format('DELETE FROM %I', c.relname), '; ')
@@ -29,7 +32,18 @@ def shared_database(postgres_server: Server, template_database: str) -> Iterator
     asyncio.run(postgres_server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
-@pytest.fixture(params=["memory", "postgres", "postgres-without-doorbell", "postgres-embedded"])
+ADAPTERS = ["memory", "postgres", "postgres-without-doorbell", "postgres-embedded"]
+OVER_THE_BUS = {"test_bus", "test_jobs"}
+"""Suites in which it matters what the bus is: they run over Kafka too, with everything else in Postgres."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "adapter" in metafunc.fixturenames:
+        kafka = ["kafka"] if metafunc.module.__name__.rpartition(".")[2] in OVER_THE_BUS else []
+        metafunc.parametrize("adapter", ADAPTERS + kafka, indirect=True)
+
+
+@pytest.fixture
 def adapter(request: pytest.FixtureRequest) -> tuple[str, str]:
     """The adapter's name and, where it has one, the DSN of its database."""
     name: str = request.param
@@ -37,7 +51,24 @@ def adapter(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 
 @pytest.fixture
-async def world(adapter: tuple[str, str]) -> AsyncIterator[World]:
+def brokers(adapter: tuple[str, str], request: pytest.FixtureRequest) -> str:
+    """Where Kafka is, if the test is one over Kafka; others start no broker."""
+    return request.getfixturevalue("kafka").bootstrap if adapter[0] == "kafka" else ""
+
+
+@pytest.fixture
+async def topics(brokers: str, topic_prefix: str) -> KafkaSettings | None:
+    """The topics of this test, made anew."""
+    if not brokers:
+        return None
+    settings = KafkaSettings((brokers,), topic_prefix=topic_prefix, replication_factor=1)
+    async with Topics(settings) as topics:
+        await topics.apply(wanted(settings, PARTITIONS))
+    return settings
+
+
+@pytest.fixture
+async def world(adapter: tuple[str, str], topics: KafkaSettings | None) -> AsyncIterator[World]:
     name, dsn = adapter
     if name == "memory":
         made = memory_world()
@@ -45,6 +76,6 @@ async def world(adapter: tuple[str, str]) -> AsyncIterator[World]:
         connection = await asyncpg.connect(dsn)
         await connection.execute(await connection.fetchval(TABLES))
         await connection.close()
-        made = await postgres_world(dsn, doorbell=name == "postgres", alone=name == "postgres-embedded")
+        made = await postgres_world(dsn, doorbell=name == "postgres", alone=name == "postgres-embedded", kafka=topics)
     yield made
     await made.close()

@@ -34,9 +34,22 @@ async def read_all(
 
 
 async def test_what_is_appended_comes_back_whole(world: World) -> None:
-    await world.bus.append([record("a", "1")])
-    (found,) = await read_all(world.bus, 1)
-    assert found == Record(TOPIC, partition_of("a", PARTITIONS), 0, "a", b"1", "a/1")
+    headers = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "über": "größe"}
+    before = world.clock.now_us()
+    await world.bus.append([Outgoing(TOPIC, "ä", b"\x00\xff", "a/1", headers), Outgoing(TOPIC, "ä", b"")])
+    found, bare = await read_all(world.bus, 2)
+    part = partition_of("ä", PARTITIONS)
+    assert before <= found.at <= world.clock.now_us()
+    assert found == Record(TOPIC, part, 0, "ä", b"\x00\xff", "a/1", headers, found.at)
+    assert bare == Record(TOPIC, part, 1, "ä", b"", at=found.at)
+
+
+async def test_headers_come_back_in_another_process(world: World) -> None:
+    other = await world.neighbour()
+    await world.bus.append([Outgoing(TOPIC, "a", b"1", "", {"traceparent": "x"})])
+    (found,) = await read_all(other.bus, 1)
+    assert found.headers == {"traceparent": "x"}
+    assert found.at > 0
 
 
 async def test_records_of_one_key_keep_their_order(world: World) -> None:

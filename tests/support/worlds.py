@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from levada.bus.kafka import BlobMissing, KafkaBus, KafkaSettings
 from levada.bus.memory import MemoryBus
 from levada.bus.port import Bus
 from levada.bus.postgres import PostgresBus
@@ -80,7 +81,7 @@ def memory_world() -> World:
 
 def _memory(clock: MovableClock, tables: memory.Tables, bus: MemoryBus | None) -> World:
     if bus is None:
-        bus = MemoryBus(partitions=PARTITIONS, monotonic=clock.monotonic, sleep=clock.sleep)
+        bus = MemoryBus(partitions=PARTITIONS, monotonic=clock.monotonic, sleep=clock.sleep, now_us=clock.now_us)
 
     async def neighbour() -> World:
         return _memory(clock, tables, bus)
@@ -97,14 +98,20 @@ def _memory(clock: MovableClock, tables: memory.Tables, bus: MemoryBus | None) -
         kv=memory.MemoryKvStore(tables),
         members=memory.MemoryMembers(tables, now_us=clock.now_us),
         ingress=memory.MemoryIngress(tables),
-        accepting=memory.MemoryExecutionStore(
-            tables, now_us=clock.now_us, index=index, ingress_partitions=PARTITIONS
-        ),
+        accepting=memory.MemoryExecutionStore(tables, now_us=clock.now_us, index=index, ingress_partitions=PARTITIONS),
         neighbour=neighbour,
     )
 
 
-async def postgres_world(dsn: str, *, doorbell: bool, alone: bool = False, clock: MovableClock | None = None) -> World:
+async def postgres_world(
+    dsn: str,
+    *,
+    doorbell: bool,
+    alone: bool = False,
+    clock: MovableClock | None = None,
+    kafka: KafkaSettings | None = None,
+) -> World:
+    """Everything in Postgres; with `kafka` all but the bus."""
     clock = clock if clock is not None else MovableClock()
     database = await Database.open(dsn, size=4)
     closing: list[Callable[[], Any]] = [database.close]
@@ -113,10 +120,15 @@ async def postgres_world(dsn: str, *, doorbell: bool, alone: bool = False, clock
         bell = Doorbell(database, clock.random_bytes(8).hex())
         closing.append(bell.close)
         ring = _ringer(bell)
-    bus = PostgresBus(database, now_us=clock.now_us, partitions=PARTITIONS, idle_poll_s=0.1, ring=ring, alone=alone)
-    if doorbell:
-        bell.on(BUS_CHANNEL, bus.wake)
-        bell.start()
+    bus: PostgresBus | KafkaBus
+    if kafka is not None:
+        bus = kafka_bus(kafka, clock)
+        await bus.start()
+    else:
+        bus = PostgresBus(database, now_us=clock.now_us, partitions=PARTITIONS, idle_poll_s=0.1, ring=ring, alone=alone)
+        if doorbell:
+            bell.on(BUS_CHANNEL, bus.wake)
+            bell.start()
     closing.append(bus.close)
     jobs = PostgresJobs(
         database,
@@ -140,21 +152,41 @@ async def postgres_world(dsn: str, *, doorbell: bool, alone: bool = False, clock
         kv=pg.PostgresKvStore(database),
         members=pg.PostgresMembers(database),
         ingress=pg.PostgresIngress(database),
-        accepting=pg.PostgresExecutionStore(
-            database, now_us=clock.now_us, index=index, ingress_partitions=PARTITIONS
-        ),
+        accepting=pg.PostgresExecutionStore(database, now_us=clock.now_us, index=index, ingress_partitions=PARTITIONS),
         neighbour=lambda: None,
         database=database,
         closing=closing,
     )
 
     async def neighbour() -> World:
-        other = await postgres_world(dsn, doorbell=doorbell, alone=alone, clock=clock)
+        other = await postgres_world(dsn, doorbell=doorbell, alone=alone, clock=clock, kafka=kafka)
         closing.append(other.close)
         return other
 
     world.neighbour = neighbour
     return world
+
+
+BLOBS: dict[str, bytes] = {}
+"""The internal storage of every bus over Kafka here: two of them share it, like two processes."""
+
+
+class MemoryBlobs:
+    """`bus.kafka.BlobStore` in a dictionary."""
+
+    async def put(self, name: str, body: bytes) -> str:
+        BLOBS[name] = body
+        return name
+
+    async def read(self, reference: str) -> bytes:
+        if reference not in BLOBS:
+            raise BlobMissing
+        return BLOBS[reference]
+
+
+def kafka_bus(settings: KafkaSettings, clock: MovableClock, **options: Any) -> KafkaBus:
+    options = {"partitions": PARTITIONS, "installation": "test", "blobs": MemoryBlobs(), **options}
+    return KafkaBus(settings, now_us=clock.now_us, **options)
 
 
 def _ringer(bell: Doorbell) -> Callable[[], None]:

@@ -12,9 +12,10 @@ WITH locked AS (
     WHERE h.topic = l.topic AND h.part = l.part
     RETURNING h.topic, h.part, h.next_off - l.n AS first
 ), written AS (
-    INSERT INTO bus_log (topic, part, off, at, key, id, body)
-    SELECT h.topic, h.part, h.first + r.ordinal, $9, r.key, r.id, r.body
-    FROM unnest($4::int[], $5::int[], $6::text[], $7::text[], $8::bytea[]) AS r (head, ordinal, key, id, body)
+    INSERT INTO bus_log (topic, part, off, at, key, id, body, headers)
+    SELECT h.topic, h.part, h.first + r.ordinal, $9, r.key, r.id, r.body, r.headers
+    FROM unnest($4::int[], $5::int[], $6::text[], $7::text[], $8::bytea[], $10::text[])
+        AS r (head, ordinal, key, id, body, headers)
     JOIN heads h ON h.topic = ($1::text[])[r.head] AND h.part = ($2::int[])[r.head]
 )
 SELECT topic, part, first FROM heads
