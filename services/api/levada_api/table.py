@@ -123,12 +123,12 @@ BULK = ("restart", "replay", "pause", "resume", "change-status", "labels", "forc
 #: Levada's own routes for those who operate it.
 OPERATIONS: tuple[Row, ...] = (
     ("GET", f"{X}/why", why.why, "execution:read"),
-    ("GET", f"{T}/dead-letters", dead_letters.search, "operations:read"),
-    ("GET", f"{T}/dead-letters/{{letter}}", dead_letters.get, "operations:read"),
-    ("POST", f"{T}/dead-letters/{{letter}}/replay", dead_letters.replay, "operations:update"),
-    ("DELETE", f"{T}/dead-letters/{{letter}}", dead_letters.drop, "operations:update"),
-    ("POST", f"{T}/reconcile", reconcile.reconcile, "operations:update"),
-    ("GET", f"{T}/cluster/services", reconcile.members, "operations:read"),
+    ("GET", f"{T}/dead-letters", dead_letters.search, "instance:read"),
+    ("GET", f"{T}/dead-letters/{{letter}}", dead_letters.get, "instance:read"),
+    ("POST", f"{T}/dead-letters/{{letter}}/replay", dead_letters.replay, "instance:update"),
+    ("DELETE", f"{T}/dead-letters/{{letter}}", dead_letters.drop, "instance:update"),
+    ("POST", f"{T}/reconcile", reconcile.reconcile, "instance:update"),
+    ("GET", f"{T}/cluster/services", reconcile.members, "instance:read"),
 )
 
 DATA: tuple[Row, ...] = (
