@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from levada.engine import Environment
 from levada.flowfile import FlowCache
+from levada.runtime.auditing import AuditTrail
 from levada.runtime.clock import Clock, new_id
 from levada.runtime.config import Config
 from levada.runtime.health import Health
@@ -32,6 +33,8 @@ class Api:
     environment: Environment
     #: Epoch microseconds at which this process began.
     started: int
+    #: Takes a record of every request that may change something.
+    trail: AuditTrail
     streams: Streams = field(default_factory=Streams)
 
     @property

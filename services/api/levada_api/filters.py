@@ -248,6 +248,15 @@ FLOW_FIELDS: dict[tuple[str, str], Setter] = {
     ("scope", "IN"): _scope,
 }
 
+AUDIT_FIELDS: dict[tuple[str, str], Setter] = {
+    ("q", "EQUALS"): _text,
+    ("q", "CONTAINS"): _text,
+    ("namespace", "EQUALS"): _namespace(exact=False),
+    ("namespace", "PREFIX"): _namespace(exact=False),
+    ("namespace", "STARTS_WITH"): _namespace(exact=False),
+    **_TIMES,
+}
+
 #: Parameters of 0.x: what they mean in the new grammar.
 LEGACY: dict[str, tuple[str, str]] = {
     "q": ("q", "EQUALS"),

@@ -11,6 +11,7 @@ from levada.engine import Environment
 from levada.flowfile import FlowCache
 from levada.model.errors import UserError
 from levada.runtime import management
+from levada.runtime.auditing import AuditTrail
 from levada.runtime.installation_metrics import InstallationMetrics
 from levada.runtime.platform import Platform
 from levada.runtime.service import serve
@@ -43,6 +44,7 @@ def compose(platform: Platform, registry: Registry | None = None) -> Api:
         health=platform.health,
         environment=Environment(globals=dict(config.variables.globals), envs=dict(platform.envs)),
         started=platform.clock.now_us(),
+        trail=AuditTrail(platform.audit_sink, platform.clock),
     )
 
 
@@ -83,6 +85,7 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
         api.streams.stop()
         for each in listening:
             await each.close()
+        await api.trail.close()
 
 
 def main() -> None:

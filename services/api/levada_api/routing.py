@@ -61,7 +61,7 @@ TENANT_RESOURCES = frozenset(
 ACTIONS = frozenset({"read", "create", "update", "delete", "execute"})
 
 RESOURCES = frozenset(
-    {"execution", "flow", "file", "instance", "kv", "log", "metric", "namespace", "plugin", "trigger"}
+    {"audit", "execution", "flow", "file", "instance", "kv", "log", "metric", "namespace", "plugin", "trigger"}
 )
 
 _WORKER = "/api/v1/worker"
@@ -123,6 +123,13 @@ class Route(msgspec.Struct, frozen=True):
     handler: Handler
     permission: Permission | None = None
     streams: bool = False
+
+    @property
+    def change(self) -> Permission | None:
+        """What a request on this route may change; None for routes that only read, and for what workers do."""
+        if self.permission is not None:
+            return None if self.permission.action == "read" else self.permission
+        return Permission("execution", "create") if "/executions/webhook/" in self.template else None
 
 
 class Match(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from levada_api import errors, routing
+from levada_api.auditing import Record
 from levada_api.auth import Gate
 from levada_api.call import Call
 from levada_api.context import Api
@@ -59,9 +60,31 @@ class Application:
         if "%00" in path or "%00" in request.rel_url.raw_query_string:
             raise errors.bad_request("the address has a NUL character, which no name can have")
         found = self.router.match(request.method, path)
+        if isinstance(found, Match) and (change := found.route.change) is not None:
+            return await self._recorded(request, found, Record(self.api, request, found, change))
+        return await self._served(request, found)
+
+    async def _recorded(self, request: web.BaseRequest, found: Match, record: Record) -> web.StreamResponse:
+        """Serve a request that may change something, and write down who asked and what came of it."""
+        try:
+            response = await self._served(request, found, record)
+        except asyncio.CancelledError:
+            self.api.trail.add(record.abandoned())
+            raise
+        except Exception as error:  # noqa: BLE001  (as in `_answered`, which the record is made inside of)
+            response = errors.answer(error, request.method, str(request.rel_url), self.api.new_id)
+        self.api.trail.add(record.answered(response))
+        return response
+
+    async def _served(
+        self, request: web.BaseRequest, found: Match | frozenset[str], record: Record | None = None
+    ) -> web.StreamResponse:
+        path = request.rel_url.raw_path
         user = "anonymous"
         if self.gate is not None and not (isinstance(found, Match) and found.route.permission is None):
             user = self.gate.check(request.method, path, request.headers)
+        if record is not None:
+            record.who = user
         if not isinstance(found, Match):
             raise _no_route(request.method, path, found)
         call = Call(self.api, request, found.params, user)
