@@ -28,7 +28,7 @@ async def stay(cluster: Cluster, flows: Path | None = None) -> AsyncIterator[asy
 
     The folder of flows is deployed before, and live while it lasts.
     """
-    logs.configure("text", "error", {"levada.cli.cluster": "critical"})  # what happens to processes, `status` tells
+    logs.configure("text", "error", {"levada.cli.cluster": "error"})  # what happens to processes, `status` tells
     screen.note(f"starting {_of(cluster)} in {cluster.folder}")
     lifecycle = Lifecycle(SystemClock(), GRACE_S, on_stopping=lambda _: screen.note("stopping"))
     async with cluster, Client(Server(cluster.api_url)) as client:
