@@ -30,6 +30,7 @@ from levada.runtime.clock import SystemClock
 from levada.runtime.config import Config, Loaded, is_loopback
 from levada.runtime.config.layers import DEFAULT
 from levada.runtime.lifecycle import Lifecycle
+from levada.runtime.observation import observed
 from levada.runtime.platform import Platform
 
 GROUP = "levada.embedded"
@@ -66,7 +67,7 @@ async def embedded(loaded: Loaded, *, signals: bool = False) -> AsyncIterator[Ru
     Raises CannotStart, or what the embedded Postgres says.
     """
     config = with_ports(loaded)
-    logs.configure(config.log.format, config.log.level, config.log.levels)
+    logs.configure(config.log.format, config.log.level, config.log.levels, service="standalone")
     clock = SystemClock()
     try:
         platform = await Platform.open(dataclasses.replace(loaded, config=config), clock)
@@ -78,6 +79,8 @@ async def embedded(loaded: Loaded, *, signals: bool = False) -> AsyncIterator[Ru
         ) from error
     told = (lambda _: screen.note("stopping")) if signals else None
     lifecycle = Lifecycle(clock, config.server.shutdown_grace, on_stopping=told)
+    observing = contextlib.ExitStack()
+    observing.enter_context(observed(config, clock, "standalone", lifecycle))
     for entry in _services():
         _add(lifecycle, entry, platform)
     life = asyncio.create_task(lifecycle.run(handle_signals=signals), name="lifecycle")
@@ -91,6 +94,7 @@ async def embedded(loaded: Loaded, *, signals: bool = False) -> AsyncIterator[Ru
         lifecycle.request_stop("done")
         await asyncio.wait([life])
         await platform.close()
+        observing.close()
     life.result()
 
 

@@ -43,7 +43,9 @@ async def answer(path: str, health: Health, registry: metrics.Registry = metrics
     """Return what stands at a path; None where nothing does. Never raises."""
     if path in ("/metrics", "/prometheus"):
         _, document = await health.all()
-        metrics.HEALTH.replace({(str(name),): float(each["status"] == "UP") for name, each in document["details"].items()})
+        metrics.HEALTH.replace(
+            {(str(name),): float(each["status"] == "UP") for name, each in document["details"].items()}
+        )
         return Answer(200, series.CONTENT_TYPE, await registry.page())
     ask = _questions(health).get(path)
     if ask is None:

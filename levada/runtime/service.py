@@ -19,6 +19,7 @@ from levada.runtime.clock import Clock, SystemClock
 from levada.runtime.config import Config, Loaded, load
 from levada.runtime.health import Health
 from levada.runtime.lifecycle import Backoff, Lifecycle, run_process
+from levada.runtime.observation import observed
 from levada.runtime.platform import Platform
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def serve(name: str, run: Run) -> None:
 
 async def _serve(name: str, run: Run, loaded: Loaded) -> None:
     config = _checked(name, loaded.config)
-    logs.configure(config.log.format, config.log.level, config.log.levels)
+    logs.configure(config.log.format, config.log.level, config.log.levels, service=name)
     clock = SystemClock()
     health = Health(clock)
     listening = await _listen(config, health)
@@ -50,8 +51,9 @@ async def _serve(name: str, run: Run, loaded: Loaded) -> None:
 
     try:
         lifecycle = Lifecycle(clock, config.server.shutdown_grace, on_stopping=health.drain)
-        lifecycle.add(name, service.run, stop=stopping)
-        await lifecycle.run()
+        with observed(config, clock, name, lifecycle):
+            lifecycle.add(name, service.run, stop=stopping)
+            await lifecycle.run()
     finally:
         await listening.close()
 
