@@ -9,7 +9,7 @@ import pytest
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import Config
 from levada.runtime.platform import Platform
-from levada_worker import main
+from levada_worker import config, folders, main
 
 
 async def test_it_starts_and_stops_with_the_platform(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_folders_of_dead_workers_are_removed_and_others_left_alone(tmp_path: Pat
     foreign = tmp_path / "levada-worker-notes"
     for folder in (dead, alive, foreign):
         (folder / "deep").mkdir(parents=True)
-    made = main.temporary(tmp_path)
+    made = folders.temporary(tmp_path)
     assert not dead.exists()
     assert alive.exists()
     assert foreign.exists()
@@ -38,13 +38,23 @@ def test_folders_of_dead_workers_are_removed_and_others_left_alone(tmp_path: Pat
 
 
 def test_the_name_tells_installations_on_one_machine_apart(tmp_path: Path) -> None:
-    one, two = (main.configured(Config(data_dir=tmp_path / name), tmp_path) for name in ("a", "b"))
+    one, two = (config.configured(Config(data_dir=tmp_path / name), tmp_path) for name in ("a", "b"))
     assert one.name != two.name
-    assert one.name == main.configured(Config(data_dir=tmp_path / "a"), tmp_path).name
+    assert one.name == config.configured(Config(data_dir=tmp_path / "a"), tmp_path).name
 
 
-def test_a_process_of_its_own_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main.main()
-    assert end.value.code == 3
-    assert "standalone" in capsys.readouterr().err
+def test_a_process_of_its_own_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for settings, remedy in (
+        ({}, "LEVADA_WORKER_GATEWAY_URL"),
+        ({"LEVADA_WORKER_GATEWAY_URL": "levada-api:8080"}, "must look like"),
+        ({"LEVADA_WORKER_GATEWAY_URL": "http://levada-api:8080"}, "LEVADA_WORKER_TOKEN"),
+    ):
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        assert end.value.code == 3
+        assert remedy in capsys.readouterr().err

@@ -70,8 +70,8 @@ class Bench:
         self._count = 0
         self.worker = Worker(
             self.jobs,
-            lambda tenant: self.services,
-            self.files,
+            lambda claim: self.services,
+            lambda claim: self.files,
             registry or discover(),
             self.clock,
             self.config,

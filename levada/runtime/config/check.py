@@ -50,10 +50,10 @@ def _addresses(config: Config) -> Iterator[tuple[str, str]]:
         yield "database.url", "`database.url` must look like postgresql://user:password@host:5432/database"
     addresses = {
         "server.url": config.server.url,
-        "worker.gateway_url": config.worker.gateway_url,
         "telemetry.otlp_endpoint": config.telemetry.otlp_endpoint,
     }
-    for path, url in addresses.items():
+    gateways = [("worker.gateway_url", url) for url in config.worker.gateway_url]
+    for path, url in [*addresses.items(), *gateways]:
         if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
             yield path, f"`{path}` must look like https://levada.example.com, is {url!r}"
     if urlsplit(config.storage_url).scheme not in STORAGE_SCHEMES:

@@ -135,14 +135,14 @@ class Executor:
 @dataclass(frozen=True, slots=True)
 class Worker:
     slots: int = setting(8, "Tasks that one worker runs at a time", low=1, high=10_000)
-    name: str | None = setting(None, "This worker's name, kept over restarts; unset: of host and data folder", kind="text")
+    name: str | None = setting(None, "Name of this worker, kept over restarts; unset: made of host and data folder", kind="text")
     queues: tuple[str, ...] = setting(("default",), "Queues that this worker serves")
     tags: tuple[str, ...] = setting((), "Tags that it carries; tasks ask for them with workerSelector")
     lease: float = setting(
         30.0, "A worker unheard of for this long has lost its tasks", kind="seconds", low=0.5, high=HOUR_S
     )
-    gateway_url: str | None = setting(
-        None, "Address of the api service for a worker in its own process; several with commas", kind="text"
+    gateway_url: tuple[str, ...] = setting(
+        (), "Addresses of api services, http://host:port,…, for a worker in a process of its own"
     )
     token: str | None = setting(
         None, "What a worker in its own process shows to the api service", kind="text", secret=True
@@ -153,7 +153,16 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Scheduler:
-    interval: float = setting(1.0, "Pause between looks at what is due", kind="seconds", low=0.01, high=MINUTE_S)
+    interval: float = setting(1.0, "Longest pause between looks at what is due", kind="seconds", low=0.01, high=MINUTE_S)
+    timezone: str | None = setting(None, "Zone of schedules that name none; unset: the server's", kind="text")
+    recover_missed_schedules: str = setting(
+        "ALL", "Dates that were missed: fire all, the last or none, unless a schedule says so", choices=("ALL", "LAST", "NONE")
+    )
+    missed_after: float = setting(10.0, "Later than this a date counts as missed", kind="seconds", low=1, high=HOUR_S)
+    catch_up: int = setting(1000, "Most missed dates of one schedule that are fired", low=1, high=100_000)
+    lease: float = setting(
+        2.0, "A scheduler unheard of for this long has its part taken over", kind="seconds", low=0.5, high=60
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
-"""The parts of a worker that all its attempts share, and how the world of one attempt is put together from them."""
+"""The parts of a worker that an attempt uses, and how the world of the attempt is put together from them.
 
-from collections.abc import Callable, Mapping
+Most are shared by all attempts; internal storage and services are those that the claim of this one opens.
+"""
+
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +33,7 @@ class Parts:
     clock: Clock
     files: Files
     registry: Registry
-    services: Callable[[str], Services]
+    services: Services
     buffer: LogBuffer
     guard: Guard
     threads: ThreadPoolExecutor
@@ -67,7 +70,7 @@ class Parts:
         self, job: Job, log: AttemptLog, variables: Mapping[str, Any], folder: Path, urgency: Urgency
     ) -> WorkerContext:
         """The world of the attempt whose lines go to `log`."""
-        services = self.services(job.tenant)
+        services = self.services
         me = log.identity
         fetching: list[WorkerContext] = []
 

@@ -44,8 +44,8 @@ class Worker:
     def __init__(
         self,
         jobs: Jobs,
-        services: Callable[[str], Services],
-        files: Files,
+        services: Callable[[Claim], Services],
+        files: Callable[[Claim], Files],
         registry: Registry,
         clock: Clock,
         config: WorkerConfig,
@@ -53,7 +53,7 @@ class Worker:
         *,
         encryption_key: bytes | None = None,
     ) -> None:
-        """`services` gives the services of a tenant; `encryption_key` opens SECRET inputs."""
+        """`services` and `files` give what the task of a claim may use; `encryption_key` opens SECRET inputs."""
         self.config = config
         self._jobs = jobs
         self._clock = clock
@@ -65,17 +65,31 @@ class Worker:
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._outbox = Outbox(jobs, config.data_dir / f"results-{config.name}.jsonl", self._accepted)
-        self._parts = Parts(
-            config=config,
-            clock=clock,
-            files=files,
-            registry=registry,
-            services=services,
-            buffer=LogBuffer(sink),
-            guard=Guard(),
-            threads=ThreadPoolExecutor(max_workers=config.slots + 4, thread_name_prefix="render"),
-            encryption_key=encryption_key,
+        self._services = services
+        self._files = files
+        self._buffer = LogBuffer(sink)
+        self._guard = Guard()
+        self._threads = ThreadPoolExecutor(max_workers=config.slots + 4, thread_name_prefix="render")
+        self._registry = registry
+        self._encryption_key = encryption_key
+
+    def _parts(self, claim: Claim) -> Parts:
+        return Parts(
+            config=self.config,
+            clock=self._clock,
+            files=self._files(claim),
+            registry=self._registry,
+            services=self._services(claim),
+            buffer=self._buffer,
+            guard=self._guard,
+            threads=self._threads,
+            encryption_key=self._encryption_key,
         )
+
+    @property
+    def draining(self) -> bool:
+        """Whether it claims nothing any more."""
+        return self._stopping.is_set()
 
     @property
     def running(self) -> int:
@@ -117,7 +131,11 @@ class Worker:
             asked = self._clock.monotonic()
             try:
                 claims = await self._jobs.claim(
-                    self.config.name, self.config.queues, free, timeout_s=self.config.claim_poll_s
+                    self.config.name,
+                    self.config.queues,
+                    free,
+                    timeout_s=self.config.claim_poll_s,
+                    tags=self.config.tags,
                 )
             except Transient as problem:
                 failures = await self._pause(failures, "claiming", problem)
@@ -131,7 +149,7 @@ class Worker:
         if self._clock.monotonic() - asked > self.config.fence_after_s:
             _log.error("the answer to a claim came so late that somebody else may have the attempt: it is not started")
             return
-        attempt = Attempt(claim, self._parts, self._outbox)
+        attempt = Attempt(claim, self._parts(claim), self._outbox)
         self._running[claim.token] = attempt
         self._renewed[claim.token] = asked
         early = self._early.pop(claim.token, None)
@@ -162,7 +180,7 @@ class Worker:
     async def _flush_logs(self) -> None:
         try:
             async with asyncio.timeout(LOGS_FIRST_S):
-                await self._parts.buffer.flush()
+                await self._buffer.flush()
         except TimeoutError:
             _log.warning("the log store is slow: a result is handed in before its log lines are written")
 
@@ -281,10 +299,10 @@ class Worker:
             _log.warning("%d results could not be handed in; they are kept for the next start", len(self._unreported))
         reporting.cancel()
         await asyncio.gather(reporting, return_exceptions=True)
-        await self._parts.buffer.close(1.0 if at_once else 5.0)
+        await self._buffer.close(1.0 if at_once else 5.0)
         self._outbox.close()
-        self._parts.guard.close()
-        self._parts.threads.shutdown(wait=False, cancel_futures=True)
+        self._guard.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _give_back(self, *, at_once: bool) -> None:
         for attempt in list(self._running.values()):

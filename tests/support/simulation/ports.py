@@ -1,21 +1,21 @@
 """The ports of one simulated process: the product's memory adapters, with the seed's faults around every call.
 
 A call may fail before it happened, fail after it happened (the caller can not tell which), be slow, be cut off, or be the
-place where its process is frozen or killed. What an adapter does in one transaction stays one step; the one place where
-the real adapter commits before it sends (a claim and its `TaskStarted`) has its own faults in between.
+place where its process is frozen or killed. What an adapter does in one transaction stays one step; where the real adapter
+commits before it sends (a claim and its `TaskStarted`, a lost lease and its `WorkerLost`) there are faults in between.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from levada.bus.port import COMMANDS, Outgoing, Record
+from levada.bus.port import Outgoing, Record
 from levada.model import commands as cmd
 from levada.model.errors import Transient
 from levada.model.jobs import Claim, Held, LogEntry, MetricEntry
-from levada.store.port import Commit, DueTimer, OutEntry, Ownership
+from levada.store.port import Accepted, Commit, DueTimer, Member, OutEntry, Ownership
 from levada_executor.flows import Flows, Key
 from simulation.faults import draw_fate
 from simulation.loop import PROCESS, Process
@@ -82,10 +82,13 @@ class SimBus:
     async def poll(
         self, topic: str, positions: Mapping[int, int], *, max_records: int, max_bytes: int, timeout_s: float
     ) -> list[Record]:
-        return await self._line.call(
-            "bus.poll",
-            lambda: self._bus.poll(topic, positions, max_records=max_records, max_bytes=max_bytes, timeout_s=timeout_s),
-        )
+        async def poll() -> list[Record]:
+            self._line.world.check_positions(topic, positions)
+            return await self._bus.poll(
+                topic, positions, max_records=max_records, max_bytes=max_bytes, timeout_s=timeout_s
+            )
+
+        return await self._line.call("bus.poll", poll)
 
     async def ends(self, topic: str) -> dict[int, int]:
         return await self._line.call("bus.ends", lambda: self._bus.ends(topic))
@@ -97,13 +100,63 @@ class SimBus:
         return None
 
 
+class SimMembers:
+    """Who serves, and who owns which partition."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._members = line.world.members
+
+    async def beat(self, service: str, name: str, lease_s: float, info: Mapping[str, Any]) -> None:
+        await self._line.call("members.beat", lambda: self._members.beat(service, name, lease_s, info))
+
+    async def leave(self, service: str, name: str) -> None:
+        await self._line.call("members.leave", lambda: self._members.leave(service, name))
+
+    async def all(self, service: str | None = None) -> list[Member]:
+        return await self._line.call("members.all", lambda: self._members.all(service))
+
+    async def survey(self, service: str, topic: str) -> tuple[list[str], dict[int, str | None]]:
+        return await self._line.call("members.survey", lambda: self._members.survey(service, topic))
+
+    async def take(self, service: str, topic: str, name: str, limit: int) -> list[Ownership]:
+        return await self._line.call("members.take", lambda: self._members.take(service, topic, name, limit))
+
+    async def reclaim(self, topic: str, name: str) -> list[Ownership]:
+        return await self._line.call("members.reclaim", lambda: self._members.reclaim(topic, name))
+
+    async def release(self, topic: str, name: str, partitions: Sequence[int]) -> None:
+        await self._line.call("members.release", lambda: self._members.release(topic, name, partitions))
+
+    async def make(self, topic: str, partitions: int) -> None:
+        await self._line.call("members.make", lambda: self._members.make(topic, partitions))
+
+
+class SimIngress:
+    """What was accepted, where the bus may lose and repeat what it holds."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._ingress = line.world.ingress
+
+    async def accept(self, commands: Sequence[Accepted]) -> None:
+        async def accept() -> None:
+            self._line.world.accepted(self._line.process, commands)
+            await self._ingress.accept(commands)
+
+        await self._line.call("ingress.accept", accept)
+
+    async def pending(self, ids: Sequence[str]) -> set[str]:
+        return await self._line.call("ingress.pending", lambda: self._ingress.pending(ids))
+
+    async def waiting(self, partitions: Sequence[int], before: int, limit: int) -> list[Accepted]:
+        return await self._line.call("ingress.waiting", lambda: self._ingress.waiting(partitions, before, limit))
+
+
 class SimStore:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._store = line.world.store
-
-    async def own(self, partitions: Sequence[int], owner: str) -> list[Ownership]:
-        return await self._line.call("store.own", lambda: self._store.own(partitions, owner))
 
     async def unsent(self, partition: int, from_off: int) -> list[OutEntry]:
         return await self._line.call("store.unsent", lambda: self._store.unsent(partition, from_off))
@@ -130,8 +183,11 @@ class SimStore:
     async def done_off(self, partition: int) -> int:
         return await self._line.call("store.done_off", lambda: self._store.done_off(partition))
 
-    async def due_timers(self, now: int, limit: int) -> list[DueTimer]:
-        return await self._line.call("store.due_timers", lambda: self._store.due_timers(now, limit))
+    async def rewind(self, partition: int, epoch: int, position: int) -> None:
+        await self._line.call("store.rewind", lambda: self._store.rewind(partition, epoch, position))
+
+    async def due_timers(self, now: int, limit: int, partitions: Sequence[int] | None = None) -> list[DueTimer]:
+        return await self._line.call("store.due_timers", lambda: self._store.due_timers(now, limit, partitions))
 
     async def mark_fired(self, timers: Sequence[DueTimer]) -> None:
         await self._line.call("store.mark_fired", lambda: self._store.mark_fired(timers))
@@ -150,58 +206,49 @@ class SimFlows(Flows):
 
 
 class SimJobs:
-    """`claim` has faults between its commit and its `TaskStarted`; everything else is one step."""
+    """The queue as a worker or an executor reaches it. What it has to tell the executor goes through `JobCommands`."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._claims = line.world.claims
-        self._rows = line.world.rows
+        self._jobs = line.world.jobs
 
-    async def claim(self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float) -> list[Claim]:
+    async def claim(
+        self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float, tags: Collection[str] = ()
+    ) -> list[Claim]:
         return await self._line.call(
-            "jobs.claim", lambda: self._claims.claim(worker, queues, limit, timeout_s=timeout_s)
+            "jobs.claim", lambda: self._jobs.claim(worker, queues, limit, timeout_s=timeout_s, tags=tags)
         )
 
     async def renew(self, worker: str, held: Sequence[Held]) -> list[Held]:
-        return await self._line.call("jobs.renew", lambda: self._rows.renew(worker, held))
+        return await self._line.call("jobs.renew", lambda: self._jobs.renew(worker, held))
 
     async def cancelled(self, worker: str, *, timeout_s: float) -> list[Held]:
-        return await self._line.call("jobs.cancelled", lambda: self._claims.cancelled(worker, timeout_s=timeout_s))
+        return await self._line.call("jobs.cancelled", lambda: self._jobs.cancelled(worker, timeout_s=timeout_s))
 
     async def report(self, results: Sequence[Any]) -> None:
-        await self._line.call("jobs.report", lambda: self._rows.report(results))
+        await self._line.call("jobs.report", lambda: self._jobs.report(results))
 
     async def expire(self, limit: int) -> int:
-        return await self._line.call("jobs.expire", lambda: self._rows.expire(limit))
+        return await self._line.call("jobs.expire", lambda: self._jobs.expire(limit))
 
     async def close(self) -> None:
         return None
 
 
-class ClaimCommands:
-    """What the memory jobs send with when a claim is committed already: the line of whoever claims."""
+class JobCommands:
+    """What the queue has to tell: through the api for workers, by itself in an executor. Either may die meanwhile."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     async def send(self, commands: Sequence[cmd.Command]) -> None:
         process = PROCESS.get()
-        assert process is not None
+        assert process is not None, "the queue is used by processes only"
         self._world.claimed(process, commands)
-        records = [Outgoing(COMMANDS, one.execution_id, cmd.encode(one)) for one in commands]
-        await SimBus(self._world.line(process)).append(records)
-
-
-class PlainCommands:
-    """What the memory jobs send with inside one step."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    async def send(self, commands: Sequence[cmd.Command]) -> None:
-        process = PROCESS.get()
-        records = [Outgoing(COMMANDS, one.execution_id, cmd.encode(one)) for one in commands]
-        await self._world.append(process.name if process is not None else "world", records)
+        if process in self._world.executors:
+            await self._world.sender(process).send(commands)
+        else:
+            await self._world.api.send(commands)
 
 
 class SimSink:

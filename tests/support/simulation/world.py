@@ -1,5 +1,8 @@
-"""One simulated installation: executor and worker processes over shared tables, users who start, kill and restart
+"""One simulated installation: executors that share the partitions, workers, an api, users who start, kill and restart
 executions, gremlins who break things, and at the end a quiet time in which everything has to come to rest.
+
+The seed draws whether the bus is as durable as the tables (the embedded one), or a log of its own that may lose and repeat
+what it holds (Kafka): then commands are accepted in the table `ingress` first.
 
     world = World(seed); world.run(); world.violations    # what the oracle found, empty when all is well
 """
@@ -12,14 +15,14 @@ import logging
 import random
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
 from levada import engine
 from levada.bus.memory import MemoryBus
-from levada.bus.port import Outgoing, partition_of
+from levada.bus.port import COMMANDS, Outgoing, PositionLost, partition_of
 from levada.engine import outputs
 from levada.files.memory import MemoryFiles
 from levada.flowfile.cache import FlowCache
@@ -28,28 +31,34 @@ from levada.model import commands as cmd
 from levada.model.errors import Transient
 from levada.model.states import State
 from levada.plugins import discover
+from levada.runtime.accepting import AcceptedCommands
 from levada.runtime.clock import new_id
+from levada.runtime.commands import BusCommands
+from levada.runtime.partitions import Partitions
 from levada.sdk.registry import Registry
 from levada.sdk.testing import MemoryKv, MemoryNamespaceFiles, MemorySecrets, ScriptedControl
 from levada.store import encoding, memory
-from levada.store.port import Commit, FlowRow
+from levada.store.port import Accepted, Commit, FlowRow
 from levada_executor.executor import Executor
-from levada_executor.main import _supervised
+from levada_executor.main import _leave, _supervised
+from levada_executor.reconcile import Reconciler
 from levada_executor.timers import LeaseLoop, TimerLoop
 from levada_worker.config import WorkerConfig
 from levada_worker.worker import Worker
 from simulation import gremlins, oracle, users
+from simulation.api import Api
 from simulation.faults import CALM, Climate, draw_climate
 from simulation.ledger import Ledger, Work
 from simulation.loop import Process, VirtualLoop
 from simulation.ports import (
-    ClaimCommands,
+    JobCommands,
     Line,
-    PlainCommands,
     SimBus,
     SimClock,
     SimFlows,
+    SimIngress,
     SimJobs,
+    SimMembers,
     SimSink,
     SimStore,
 )
@@ -57,6 +66,7 @@ from simulation.workload import NAMESPACE, draw_flows
 
 EPOCH_US = 1_750_000_000_000_000
 LEASE_S = 6.0
+EXECUTOR_LEASE_S = 2.0
 KILL_DEADLINE_S = 12.0
 PARTITIONS = 3
 STORM_S = 40.0
@@ -64,7 +74,8 @@ STORM_S = 40.0
 PATIENCE_S = 900.0
 """How long everything may take to come to rest afterwards, in virtual time."""
 
-#: Commands whose repeats may come at any time: they carry a natural key. What people ask for may only repeat at once.
+#: Commands whose repeats may come at any time: they carry a natural key. What people ask for may only repeat at once,
+#: unless the table `ingress` says what was applied.
 REPEATABLE = (
     cmd.StartExecution,
     cmd.TaskStarted,
@@ -115,12 +126,20 @@ class World:
         self.registry = registry()
         self.tables = memory.Tables()
         self.clock = SimClock(self)
-        self.store = memory.MemoryExecutionStore(self.tables, now_us=self.now_us, index=outputs.rebuild)
+        #: Whether the bus is a log of its own, apart from the tables.
+        self.apart = self.chance.random() < 0.5
+        self.store = memory.MemoryExecutionStore(
+            self.tables,
+            now_us=self.now_us,
+            index=outputs.rebuild,
+            ingress_partitions=PARTITIONS if self.apart else None,
+        )
+        self.members = memory.MemoryMembers(self.tables, now_us=self.now_us)
+        self.ingress = memory.MemoryIngress(self.tables)
         self.flows = memory.MemoryFlowStore(self.tables)
         self.queries = memory.MemoryExecutionQueries(self.tables)
         self.bus = MemoryBus(partitions=PARTITIONS, monotonic=self.loop.time, sleep=asyncio.sleep)
-        self.claims = MemoryJobs(self.tables.leases, ClaimCommands(self), self.clock, lease_s=LEASE_S)
-        self.rows = MemoryJobs(self.tables.leases, PlainCommands(self), self.clock, lease_s=LEASE_S)
+        self.jobs = MemoryJobs(self.tables.leases, JobCommands(self), self.clock, lease_s=LEASE_S)
         self.services = Services(self.now_us)
         self.flow_cache = FlowCache(self.flows, self.registry, latest_s=0.0)
         self.processes: list[Process] = []
@@ -134,6 +153,9 @@ class World:
         self.over = False
         self.watch = oracle.Watch(self)
         self._stops: dict[Process, asyncio.Event] = {}
+        self._senders: dict[Process, BusCommands | AcceptedCommands] = {}
+        #: How many executors there should be.
+        self.wanted = 0
         self._background: set[asyncio.Task[Any]] = set()
         self._digest = hashlib.sha256()
         self._kept: list[str] | None = [] if keep_trace else None
@@ -174,20 +196,47 @@ class World:
     def claimed(self, process: Process, commands: Sequence[cmd.Command]) -> None:
         self.watch.claimed(process, commands)
 
+    def accepted(self, process: Process, rows: Sequence[Accepted]) -> None:
+        for row in rows:
+            self.trace(process.name, "accept", f"{row.id} {row.body.decode()[:200]}")
+        self.watch.asked_for([row.body for row in rows])
+
     async def append(self, who: str, records: Sequence[Outgoing]) -> None:
         """Put records on the bus, some of them twice: at once, or much later."""
-        self.watch.appended(records)
+        self.watch.asked_for([record.body for record in records])
         await self._put(who, records)
         if self.chance.random() < self.climate.duplicate:
             await self._put("again", records)
         if self.chance.random() < self.climate.duplicate:
-            repeats = [record for record in records if isinstance(cmd.decode(record.body), REPEATABLE)]
+            repeats = [record for record in records if self._may_repeat(record)]
             self.later(self.chance.random() * 10, lambda: self._put("late", repeats))
+
+    def _may_repeat(self, record: Outgoing) -> bool:
+        return bool(self.apart and record.id) or isinstance(cmd.decode(record.body), REPEATABLE)
 
     async def _put(self, who: str, records: Sequence[Outgoing]) -> None:
         for record in records:
             self.trace(who, "append", f"{partition_of(record.key, PARTITIONS)} {record.body.decode()[:200]}")
         await self.bus.append(records)
+
+    def check_positions(self, topic: str, positions: Mapping[int, int]) -> None:
+        """Raise PositionLost where a log does not reach to what is asked for."""
+        for part, position in sorted(positions.items()):
+            end = len(self.bus._logs.get((topic, part), []))
+            if position > end:
+                raise PositionLost(topic, part, position, 0, end)
+
+    def wipe_bus(self) -> None:
+        """The log is gone, with everything in it."""
+        self.trace("world", "wiped", f"{sum(map(len, self.bus._logs.values()))} records")
+        self.bus._logs.clear()
+
+    def unread(self) -> dict[int, int]:
+        """Return how many records of each partition are not applied."""
+        return {
+            part: len(self.bus._logs.get((COMMANDS, part), [])) - owner.done_off
+            for part, owner in sorted(self.tables.owners.items())
+        }
 
     def later(self, seconds: float, act: Callable[[], Awaitable[Any]]) -> None:
         """Do something after a while, outside of every process."""
@@ -221,7 +270,10 @@ class World:
 
     async def _live(self) -> None:
         await self._save_flows()
-        self.start_executor()
+        self.api = Api(self)
+        self.wanted = self.chance.randint(1, 3)
+        for _ in range(self.wanted):
+            self.start_executor()
         for n in range(self.chance.randint(1, 3)):
             self.start_worker(f"worker{n}")
         busy = [asyncio.create_task(part) for part in (*users.parts(self), gremlins.play(self))]
@@ -239,17 +291,16 @@ class World:
             await self.flows.save(row)
 
     async def _calm_down(self) -> None:
-        """Faults stop; whoever was frozen wakes; one executor and all workers stay; people resume what they paused."""
+        """Faults stop; whoever was frozen wakes; executors and workers stay; people resume what they paused."""
         self.trace("world", "calm")
         self.climate, self.quiet = CALM, True
         for process in self.processes:
             process.cut_until = 0.0
             process.thaw()
-        alive = [process for process in self.executors if not process.dead]
-        for process in alive[:-1]:
-            process.kill()
-        if not alive:
-            self.start_executor()
+        self.wanted = self.chance.randint(1, 3)
+        for process in [process for process in self.executors if not process.dead][self.wanted :]:
+            await self.stop(process)
+        await self.executors_wanted()
         for name, process in list(self.workers.items()):
             if process.dead:
                 self.start_worker(name)
@@ -286,11 +337,23 @@ class World:
     def line(self, process: Process, *, immortal: bool = False) -> Line:
         return Line(self, process, immortal=immortal)
 
-    def _process(self, kind: str) -> Process:
+    def process(self, kind: str) -> Process:
+        """Begin a process with a name that no other has."""
         self._lives += 1
         process = Process(self.loop, f"{kind}.{self._lives}")
         self.processes.append(process)
         return process
+
+    def sender(self, process: Process) -> BusCommands | AcceptedCommands:
+        """Return what this process sends commands with."""
+        if process not in self._senders:
+            line = self.line(process)
+            if self.apart:
+                accepted = AcceptedCommands(SimIngress(line), SimBus(line), SimClock(self, process))
+                self._senders[process] = accepted
+            else:
+                self._senders[process] = BusCommands(SimBus(line))
+        return self._senders[process]
 
     def freeze(self, process: Process) -> None:
         """Freeze a process for a while, sometimes far beyond its lease."""
@@ -300,19 +363,21 @@ class World:
         self.trace(process.name, "freeze", f"{seconds}")
         process.freeze()
         self.later(seconds, lambda: self._thaw(process))
-        if process in self.executors and self.chance.random() < 0.7:
+        if process in self.executors and self.chance.random() < 0.4:
             self.later(self.chance.random() * seconds, self._replace_executor)
 
     async def _thaw(self, process: Process) -> None:
         self.trace(process.name, "thaw")
         process.thaw()
-        rivals = [other for other in self.executors if not other.dead and other is not process]
-        if process in self.executors and rivals:
-            # Two executors over all partitions would fence each other for ever: the elder is stopped after a while.
-            self.later(self.chance.random() * 4, lambda: self.stop(process))
 
     async def _replace_executor(self) -> None:
-        self.start_executor()
+        """Somebody takes the frozen one for dead and starts another; later there is one too many."""
+        if not self.over and len(self.living()) < gremlins.EXECUTORS_MAX:
+            self.start_executor()
+
+    def living(self) -> list[Process]:
+        """The executors that live, frozen or not."""
+        return [process for process in self.executors if not process.dead]
 
     async def stop(self, process: Process) -> None:
         """Ask a process to end in good order."""
@@ -321,7 +386,7 @@ class World:
             self._stops[process].set()
 
     def start_executor(self) -> Process:
-        process = self._process("executor")
+        process = self.process("executor")
         self.executors.append(process)
         self.trace(process.name, "start")
         process.on_death.append(lambda: self._executor_died(process))
@@ -330,9 +395,18 @@ class World:
         return process
 
     async def _executor(self, process: Process, stop: asyncio.Event) -> None:
+        """What levada_executor.main puts together, on the ports of this process."""
         line, clock = self.line(process), SimClock(self, process)
-        store, bus = SimStore(line), SimBus(line)
-        timers = TimerLoop(store, bus, clock)
+        store, bus, ingress = SimStore(line), SimBus(line), SimIngress(line)
+        partitions = Partitions(
+            SimMembers(line),
+            service="executor",
+            name=process.name,
+            topic=COMMANDS,
+            partitions=PARTITIONS,
+            clock=clock,
+            lease_s=EXECUTOR_LEASE_S,
+        )
         executor = Executor(
             store=store,
             bus=bus,
@@ -340,13 +414,23 @@ class World:
             hub=Silent(),
             clock=clock,
             environment=engine.Environment(kill_deadline_us=int(KILL_DEADLINE_S * 1_000_000), turn_budget=3),
-            owner=process.name,
-            wake_workers=self.claims.notify,
-            wake_timers=timers.wake,
+            assignment=partitions,
+            ingress=ingress if self.apart else None,
+            wake_workers=self.jobs.notify,
+            wake_timers=lambda due: timers.wake(due),
         )
-        leases = LeaseLoop(SimJobs(line), clock, LEASE_S / 3)
-        parts = [asyncio.create_task(_supervised(part, stop)) for part in (executor.run, timers.run, leases.run)]
-        await asyncio.gather(*parts)
+        sender = self.sender(process)
+        timers = TimerLoop(store, sender, clock, lambda: executor.owned)
+        leases = LeaseLoop(SimJobs(line), clock, LEASE_S / 3, lambda: 0 in executor.owned)
+        loops = [executor.run, timers.run, leases.run]
+        if isinstance(sender, AcceptedCommands):
+            loops.append(Reconciler(ingress, bus, sender, clock, lambda: executor.positions).run)
+        beating = asyncio.Event()
+        beats = asyncio.create_task(partitions.run(beating))
+        await asyncio.gather(*(asyncio.create_task(_supervised(loop, stop)) for loop in loops))
+        beating.set()
+        await beats
+        await _leave(partitions)
 
     async def _lives_on(self, process: Process, main: Awaitable[None]) -> None:
         """Run a process to its end, which must not be an error."""
@@ -360,16 +444,15 @@ class World:
 
     def _executor_died(self, process: Process) -> None:
         self.trace(process.name, "died")
-        if any(not other.dead and not other.frozen for other in self.executors):
-            return
-        self.later(0.1 + self.chance.random() * 3, self._executor_wanted)
+        self.later(0.1 + self.chance.random() * 3, self.executors_wanted)
 
-    async def _executor_wanted(self) -> None:
-        if not self.over and not any(not other.dead and not other.frozen for other in self.executors):
+    async def executors_wanted(self) -> None:
+        """Start executors until there are as many as there should be."""
+        while not self.over and len(self.living()) < self.wanted:
             self.start_executor()
 
     def start_worker(self, name: str) -> Process:
-        process = self._process(name)
+        process = self.process(name)
         self.workers[name] = process
         self.trace(process.name, "start")
         stop = self._stops[process] = asyncio.Event()
@@ -394,10 +477,11 @@ class World:
             kill_grace_s=1.0,
         )
         line = self.line(process)
+        files = MemoryFiles()
         worker = Worker(
             SimJobs(line),
-            lambda tenant: self.services,  # type: ignore[arg-type,return-value]
-            MemoryFiles(),
+            lambda claim: self.services,  # type: ignore[arg-type,return-value]
+            lambda claim: files,
             self.registry,
             SimClock(self, process),
             config,

@@ -1,0 +1,218 @@
+"""Requests to the gateways: one session, several addresses, errors of the right family.
+
+All gateways are equal. A worker stays with one as long as it answers and goes on to the next when it does not; one that
+failed is left alone for a while, longer each time. What a request meant decides whether it may be sent a second time: a
+question always, something that changes the world only when it never left.
+
+Whether there is any gateway at all is `trouble`: None, or what to tell people. It is logged when it begins and ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from levada.model.errors import Defect, Transient
+from levada.model.jobs import Held
+from levada.runtime import metrics, wire
+from levada.runtime.clock import Clock
+
+log = logging.getLogger("levada.worker.gateway")
+
+CONNECT_S = 3.0
+ANSWER_S = 30.0
+#: How long an idle connection is kept; the gateway keeps it longer, so that it is never closed under a request.
+KEEPALIVE_S = 20.0
+AVOIDED_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+_BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
+#: Answers of proxies and of gateways that are stopping: another one may do better.
+_ELSEWHERE = frozenset({502, 504})
+
+
+@dataclass(slots=True)
+class _Address:
+    url: str
+    failures: int = 0
+    avoid_until: float = 0.0
+
+
+class Gateways:
+    """Use inside its event loop; `close` ends it."""
+
+    def __init__(self, urls: Sequence[str], token: str | None, clock: Clock, *, worker: str) -> None:
+        """Workers begin at different addresses, by their names."""
+        first = zlib.crc32(worker.encode()) % len(urls)
+        self._addresses = [_Address(url.rstrip("/")) for url in (*urls[first:], *urls[:first])]
+        self._clock = clock
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+            auto_decompress=False,
+        )
+        self.trouble: str | None = "no gateway has answered yet"
+        self._told = False
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def check(self) -> Mapping[str, Any]:
+        """Health check: a gateway answers and accepts this worker."""
+        if self.trouble is not None:
+            raise Transient(self.trouble)
+        return {"url": self._addresses[0].url}
+
+    async def ask(
+        self,
+        path: str,
+        body: object,
+        shape: Any,
+        *,
+        held: Held | None = None,
+        answer_s: float = ANSWER_S,
+        again: bool = True,
+    ) -> Any:
+        """POST a question and return its answer, in this shape. Raises what the gateway raised; Transient while none answers."""
+        async with self.request(
+            "POST", path, data=lambda: wire.encode(body), held=held, answer_s=answer_s, again=again
+        ) as response:
+            data = await response.read()
+        if not data:
+            return None
+        try:
+            return msgspec.json.decode(data, type=shape)
+        except msgspec.DecodeError as error:
+            raise Defect(f"the answer of the gateway to {path} cannot be read: {error}") from error
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        data: Callable[[], Any] | None = None,
+        held: Held | None = None,
+        answer_s: float | None = ANSWER_S,
+        again: bool = True,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request and lend its answer, which is a success. `data` makes the body, once for every try.
+
+        `answer_s` bounds the whole request (None: only the silence of a stream). Raises as `ask` does.
+        """
+        response = await self._answered(method, path, params, data, held, answer_s, again)
+        try:
+            yield response
+        except _BROKEN as error:
+            self._failed(self._addresses[0], path, error)
+            raise Transient(f"the gateway broke off its answer to {path}: {_said(error)}") from error
+        finally:
+            response.release()
+
+    async def _answered(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        data: Callable[[], Any] | None,
+        held: Held | None,
+        answer_s: float | None,
+        again: bool,
+    ) -> aiohttp.ClientResponse:
+        """Ask one gateway after the other until one answers. Raises what it refused with, or Transient."""
+        headers = {**self._headers, **({wire.ATTEMPT_HEADER: wire.attempt_header(held)} if held else {})}
+        timeout = aiohttp.ClientTimeout(
+            total=answer_s, sock_connect=CONNECT_S, sock_read=ANSWER_S if answer_s is None else None
+        )
+        problem: Exception | None = None
+        for address in self._in_order():
+            try:
+                response = await self._session.request(
+                    method,
+                    f"{address.url}{wire.PREFIX}{path}",
+                    params=params,
+                    data=data() if data is not None else None,
+                    headers=headers,
+                    timeout=timeout,
+                )
+            except _BROKEN as error:
+                problem = error
+                self._failed(address, path, error)
+                if not again and not isinstance(error, aiohttp.ClientConnectorError):
+                    break
+                continue
+            if response.status in _ELSEWHERE:
+                problem = await _refusal(response)
+                self._failed(address, path, problem)
+                continue
+            return await self._accepted(address, path, response)
+        raise Transient(f"no gateway answers: {_said(problem)}") from problem
+
+    async def _accepted(self, address: _Address, path: str, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+        if response.status < 300:
+            self._well(address)
+            return response
+        error = await _refusal(response)
+        if isinstance(error, Transient):
+            metrics.WORKER_ERRORS.inc(_call(path))
+            self._tell(f"{address.url}: {error}")
+        else:
+            self._well(address)
+        raise error
+
+    def _in_order(self) -> list[_Address]:
+        """The present one first; those that failed lately only when there is no other."""
+        now = self._clock.monotonic()
+        good = [address for address in self._addresses if address.avoid_until <= now]
+        return good or sorted(self._addresses, key=lambda address: address.avoid_until)
+
+    def _well(self, address: _Address) -> None:
+        address.failures, address.avoid_until = 0, 0.0
+        if self._addresses[0] is not address:
+            at = self._addresses.index(address)
+            self._addresses = self._addresses[at:] + self._addresses[:at]
+            log.info("this worker now asks the gateway at %s", address.url)
+        elif self._told:
+            log.info("the gateway at %s answers again", address.url)
+        self.trouble, self._told = None, False
+
+    def _failed(self, address: _Address, path: str, error: Exception) -> None:
+        metrics.WORKER_ERRORS.inc(_call(path))
+        address.failures += 1
+        pause = AVOIDED_S[min(address.failures, len(AVOIDED_S)) - 1]
+        address.avoid_until = self._clock.monotonic() + pause * (0.5 + self._clock.random() / 2)
+        if all(one.failures for one in self._addresses):
+            self._tell(f"{address.url} does not answer: {_said(error)}")
+        elif address.failures == 1:
+            log.warning("the gateway at %s does not answer, another one is asked: %s", address.url, _said(error))
+
+    def _tell(self, trouble: str) -> None:
+        self.trouble = trouble
+        if not self._told:
+            log.warning("the worker has no gateway and keeps trying: %s", trouble)
+            self._told = True
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> Exception:
+    try:
+        return wire.raised(response.status, await response.read())
+    except _BROKEN as error:
+        return Transient(f"the gateway broke off its answer {response.status}: {_said(error)}")
+    finally:
+        response.release()
+
+
+def _call(path: str) -> str:
+    """The name of a call for metrics: few, whatever the path holds."""
+    return path.lstrip("/").split("/")[0]
+
+
+def _said(error: Exception | None) -> str:
+    return str(error) or type(error).__name__
