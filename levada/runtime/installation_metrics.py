@@ -12,7 +12,6 @@ from levada.bus.port import COMMANDS
 from levada.model.states import State
 from levada.runtime import metrics
 from levada.runtime.platform import Platform
-from levada.store.port import ExecutionFilter
 
 KEPT_S = 5.0
 
@@ -38,11 +37,9 @@ class InstallationMetrics:
         await self._behind()
 
     async def _executions(self) -> None:
-        found: dict[tuple[str, ...], float] = {}
-        for state in State:
-            if not state.is_terminal:
-                _, total = await self._platform.queries.search("main", ExecutionFilter(states=(state,)), limit=1)
-                found[(state.value,)] = float(total)
+        found: dict[tuple[str, ...], float] = {(state.value,): 0.0 for state in State if not state.is_terminal}
+        for (_, state), n in (await self._platform.counts.live()).items():
+            found[(state.value,)] += n
         metrics.LIVE.replace(found)
 
     async def _behind(self) -> None:

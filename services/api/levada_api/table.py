@@ -6,7 +6,7 @@ generations of clients use two paths, both stand here and lead to one handler.
 
 from collections.abc import Iterator
 
-from levada_api import auditlogs, instance, kv, logs, management, namespace_files, namespaces, outputs
+from levada_api import auditlogs, instance, kv, logs, management, namespace_files, namespaces, outputs, stats
 from levada_api.executions import actions, bulk, evaluate, file, follow, read, start, webhook
 from levada_api.flows import checking, crud, importing, many, search
 from levada_api.gateway import files, lines, task, work
@@ -146,6 +146,16 @@ DATA: tuple[Row, ...] = (
     ("DELETE", f"{T}/logs/{{namespace}}/{{flow}}", logs.delete_of_flow, "log:delete"),
     ("GET", f"{T}/kv", kv.search, "kv:read"),
     ("GET", f"{T}/auditlogs/search", auditlogs.search, "audit:read"),
+    ("POST", f"{T}/stats/executions/daily", stats.daily, "execution:read"),
+    ("POST", f"{T}/stats/executions/daily/group-by-flow", stats.daily_by_flow, "execution:read"),
+    ("POST", f"{T}/stats/executions/daily/group-by-namespace", stats.daily_by_namespace, "execution:read"),
+    ("POST", f"{T}/stats/executions/latest/group-by-flow", stats.latest_by_flow, "execution:read"),
+    (
+        "GET",
+        f"{T}/executions/namespaces/{{namespace}}/flows/{{flow}}/average-duration",
+        stats.average_duration,
+        "execution:read",
+    ),
 )
 
 N = f"{T}/namespaces"
@@ -213,7 +223,10 @@ def _actions() -> Iterator[Route]:
 
 def routes() -> list[Route]:
     """Every route of the API's port; docs/api.md lists them."""
-    return [*_routes((*MANAGEMENT, *INSTANCE, *FLOWS, *EXECUTIONS, *OPERATIONS, *DATA, *NAMESPACES, *WORKERS)), *_actions()]
+    return [
+        *_routes((*MANAGEMENT, *INSTANCE, *FLOWS, *EXECUTIONS, *OPERATIONS, *DATA, *NAMESPACES, *WORKERS)),
+        *_actions(),
+    ]
 
 
 def router() -> Router:
