@@ -53,6 +53,7 @@ from levada.store.port import (
     MetricStore,
 )
 from levada.store.records import HOUR_US, AuditStore, ExecutionCounts, IndexStore
+from levada.store.triggers import Deliveries, TriggerStore
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ class Platform:
     files: Files
     hub: Hub
     members: Members
+    triggers: TriggerStore
+    deliveries: Deliveries
     dead_letters: DeadLetters
     diagnosis: Diagnosis
     #: None where the bus is as durable as the database.
@@ -153,6 +156,7 @@ class Platform:
         await pg.Partitions(self.database, now_us=self.clock.now_us).make()
         self._hot = await Database.open(dsn, size=max(size - size // 2, 1), name=f"{name} hot", settings=PLAN_ONCE)
         self.members = pg.PostgresMembers(self.database)
+        self.triggers, self.deliveries = pg.PostgresTriggerStore(self.database), pg.PostgresDeliveries(self.database)
         self.dead_letters = pg.PostgresDeadLetters(self.database)
         self.diagnosis = pg.PostgresDiagnosis(self.database)
         if self._embedded is not None:
@@ -254,6 +258,8 @@ class Platform:
         bus = MemoryBus(partitions=platform.config.bus.partitions, monotonic=clock.monotonic, sleep=clock.sleep)
         platform.bus, platform.commands = bus, BusCommands(bus)
         platform.members = memory.MemoryMembers(tables, now_us=clock.now_us)
+        platform.triggers = memory.MemoryTriggerStore(tables, now_us=clock.now_us)
+        platform.deliveries = memory.MemoryDeliveries(tables)
         platform.dead_letters = memory.MemoryDeadLetters(tables)
         platform.diagnosis = memory.MemoryDiagnosis(tables)
         jobs = MemoryJobs(tables.leases, platform.commands, clock, lease_s=platform.config.worker.lease)

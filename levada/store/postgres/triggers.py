@@ -54,8 +54,8 @@ class PostgresTriggerStore:
             [step.next_slot for step in steps],
             [step.probe for step in steps],
             [step.skipped for step in steps],
-            [step.note for step in steps],
-            [step.error for step in steps],
+            [_text(step.note) for step in steps],
+            [_text(step.error) for step in steps],
             [step.stop for step in steps],
             [uid for uid, _ in fires],
             [fire.slot for _, fire in fires],
@@ -159,7 +159,11 @@ def _keys(flows: Sequence[FlowSchedules]) -> list[list[str]]:
 
 
 def _revisions(flows: Sequence[FlowSchedules]) -> list[list[Any]]:
-    return [*_keys(flows), [flow.revision for flow in flows], [flow.error for flow in flows]]
+    return [*_keys(flows), [flow.revision for flow in flows], [_text(flow.error) for flow in flows]]
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else encoding.clean(text)
 
 
 class PostgresDeliveries:
