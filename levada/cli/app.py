@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "why": ("why", "Say why an execution does not move, or what it is doing."),
     "dead-letters": ("dead_letters", "List, show, replay and drop messages that could not be applied."),
     "reconcile": ("reconcile", "Send again what was accepted and is not applied yet, as after the loss of the Kafka log."),
+    "audit": ("audit", "Show who changed what, newest first."),
     "config": ("config", "Show the configuration and where each value comes from."),
     "health": (
         "health",
