@@ -200,7 +200,7 @@ class Cluster:
             await self._balancers[service].start()
         dsn, bootstrap = await asyncio.gather(self._start_postgres(), self._start_brokers())
         token, key = settings.keys(self.folder)
-        self._shared = Shared(self.folder, dsn, bootstrap, self.counts.brokers, self.api_url, token, key)
+        self._shared = Shared(self.folder, dsn, bootstrap, self.counts.brokers, token, key)
         if "migrate" not in COMMANDS:
             await _migrate(dsn)
         for command in ONCE:
@@ -368,7 +368,7 @@ class Cluster:
     def _settings(self, service: str, folder: Path) -> dict[str, str]:
         return {
             **self._inherit,
-            **settings.of_service(service, self.shared),
+            **settings.of_service(service, self.shared, [process.url for process in self.of("api")]),
             "LEVADA_DATA_DIR": str(folder / "data"),
             **self._env,
             **self._service_env.get(service, {}),

@@ -1,14 +1,15 @@
 """What each process of a local cluster is told, and in which order services start and stop.
 
 Processes get environment variables and nothing else, the same that a container gets; see deploy/compose for the same
-table in another form. Workers are told neither the database nor the brokers: they must do without.
+table in another form. Workers are told neither database, brokers nor storage: they
+must do without.
 """
 
 from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ STOP_ORDER = (("webhook", "scheduler"), ("worker",), ("api",), ("executor",), ("
 BALANCED = ("api", "webhook")
 """Services that people and workers call through one address."""
 
-NO_DATABASE = frozenset({"worker"})
+NO_BACKENDS = frozenset({"worker"})
 
 assert set(START_ORDER) == {service for group in STOP_ORDER for service in group}
 
@@ -53,7 +54,6 @@ class Shared:
     dsn: str
     bootstrap: str | None
     brokers: int
-    gateway_url: str
     token: str
     encryption_key: str
 
@@ -81,7 +81,6 @@ def common(shared: Shared) -> dict[str, str]:
     return {
         "LEVADA_HOST": "127.0.0.1",
         "LEVADA_AUTH_MODE": "none",
-        "LEVADA_STORAGE_URL": (shared.folder / "storage").as_uri(),
         "LEVADA_ENCRYPTION_KEY": shared.encryption_key,
         "LEVADA_WORKER_TOKEN": shared.token,
         "PYTHONUNBUFFERED": "1",
@@ -89,19 +88,19 @@ def common(shared: Shared) -> dict[str, str]:
 
 
 def backends(shared: Shared) -> dict[str, str]:
-    """What those are told who may reach Postgres and Kafka."""
-    told = {"LEVADA_DATABASE_URL": shared.dsn}
+    """What those are told who may reach Postgres, Kafka and internal storage."""
+    told = {"LEVADA_DATABASE_URL": shared.dsn, "LEVADA_STORAGE_URL": (shared.folder / "storage").as_uri()}
     if shared.bootstrap is not None:
         told["LEVADA_KAFKA_BOOTSTRAP_SERVERS"] = shared.bootstrap
         told["LEVADA_KAFKA_REPLICATION_FACTOR"] = str(min(shared.brokers, 3))
     return told
 
 
-def of_service(service: str, shared: Shared) -> dict[str, str]:
-    """What a process of this service is told, besides its ports and folders."""
+def of_service(service: str, shared: Shared, gateways: Sequence[str]) -> dict[str, str]:
+    """What a process of this service is told, besides its ports and folders; `gateways` are the api processes."""
     told = common(shared)
-    if service in NO_DATABASE:
-        return {**told, "LEVADA_WORKER_GATEWAY_URL": shared.gateway_url}
+    if service in NO_BACKENDS:
+        return {**told, "LEVADA_WORKER_GATEWAY_URL": ",".join(gateways)}
     return told | backends(shared)
 
 
