@@ -21,9 +21,10 @@ from levada.bus.kafka import envelope, quiet
 from levada.bus.kafka.blobs import BlobMissing, BlobStore, name_of
 from levada.bus.kafka.cluster import Cluster
 from levada.bus.kafka.connection import KafkaSettings, arguments, reach
+from levada.bus.kafka.envelope import Opened
 from levada.bus.kafka.lag import LagReport
 from levada.bus.kafka.producer import Entry, Place, Producer
-from levada.bus.kafka.reader import Opened, Reader
+from levada.bus.kafka.reader import Reader
 from levada.bus.port import INLINE_LIMIT_BYTES, TOPICS, Outgoing, Record, partition_of
 from levada.model.errors import Transient, UserError
 
@@ -66,7 +67,6 @@ class KafkaBus:
         self._settings = settings
         self._partitions = partitions
         self._installation = installation
-        self._owner = installation.encode()
         self._now_us = now_us
         self._blobs = blobs
         self._limit = message_limit if blobs is not None else WITHOUT_STORAGE_BYTES
@@ -196,11 +196,11 @@ class KafkaBus:
         return made
 
     def _opener(self, topic: str) -> Callable[[ConsumerRecord], Opened | None]:
-        owner = self._owner
+        open_it = envelope.Opener(topic, self._installation)
 
         def opened(raw: ConsumerRecord) -> Opened | None:
             try:
-                return envelope.unwrap(topic, (raw.partition, raw.offset, raw.key, raw.value, raw.headers), owner)
+                return open_it(raw)
             except envelope.Foreign as other:
                 self._complain(topic, raw, str(other))
                 return None

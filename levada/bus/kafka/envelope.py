@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from aiokafka import ConsumerRecord
+
 from levada.bus.port import UNREADABLE, Record
 
 VERSION = 1
@@ -38,6 +40,9 @@ class Foreign(Exception):
 class Blob(NamedTuple):
     size: int
     reference: str
+
+
+Opened = tuple[Record, Blob | None]
 
 
 def meta(installation: str, at: int) -> tuple[str, bytes]:
@@ -64,45 +69,59 @@ def size_of(key: bytes, value: bytes, headers: Headers) -> int:
     return OVERHEAD_BYTES + len(key) + len(value) + sum(len(name) * 4 + len(text) + 10 for name, text in headers)
 
 
-def unwrap(
-    topic: str, raw: tuple[int, int, bytes | None, bytes | None, Headers], installation: bytes
-) -> tuple[Record, Blob | None]:
-    """Return the record of (partition, offset, key, value, headers), and where its body is if that travels apart.
+class Opener:
+    """Opens the records of one topic. Those of one append have the same first header, which is read once."""
 
-    Raises Foreign with the name of the other installation.
-    """
-    part, offset, key, value, headers = raw
-    try:
-        name, head = headers[0]
+    def __init__(self, topic: str, installation: str) -> None:
+        self._topic = topic
+        self._installation = installation.encode()
+        self._head: bytes = b""
+        self._at = 0
+
+    def __call__(self, raw: ConsumerRecord) -> Opened:
+        """Return the record and where its body is if that travels apart. Raises Foreign with the other's name."""
+        headers: Headers = raw.headers
+        try:
+            name, head = headers[0]
+            if (head != self._head or name != META) and not self._learn(name, head):
+                return _unreadable(self._topic, raw), None
+            if raw.value is None:  # nothing of ours deletes
+                return _unreadable(self._topic, raw), None
+            if len(headers) == 2 and headers[1][0] == ID:
+                id = headers[1][1].decode()
+                return Record(
+                    self._topic, raw.partition, raw.offset, raw.key.decode(), raw.value, id, {}, self._at
+                ), None
+            return self._rest(raw)
+        except (ValueError, IndexError, AttributeError, TypeError):
+            return _unreadable(
+                self._topic, raw
+            ), None  # no header, a null where there is none of ours, text that is none
+
+    def _learn(self, name: str, head: bytes) -> bool:
+        """Read the first header; return whether it is one of this version."""
         version, at, owner = head.split(b"/", 2)
         if name != META or version != b"1":
-            return _unreadable(topic, raw), None
-        if owner != installation:
+            return False
+        if owner != self._installation:
             raise Foreign(owner.decode(errors="replace"))
-        if len(headers) == 1:
-            return Record(topic, part, offset, _text(key), value or b"", at=int(at)), None
-        if len(headers) == 2 and headers[1][0] == ID:
-            return Record(topic, part, offset, _text(key), value or b"", headers[1][1].decode(), at=int(at)), None
-        return _rest(topic, raw, int(at))
-    except (ValueError, IndexError, AttributeError, TypeError):  # no header, or not what we write: TypeError is a null
-        return _unreadable(topic, raw), None
+        self._at = int(at)
+        self._head = head
+        return True
+
+    def _rest(self, raw: ConsumerRecord) -> Opened:
+        own = {name: text.decode() for name, text in raw.headers[1:]}
+        id, blob = own.pop(ID, ""), own.pop(BLOB, None)
+        record = Record(self._topic, raw.partition, raw.offset, raw.key.decode(), raw.value, id, own, self._at)
+        if blob is None:
+            return record, None
+        size, reference = blob.split(" ", 1)
+        return record, Blob(int(size), reference)
 
 
-def _rest(topic: str, raw: tuple[int, int, bytes | None, bytes | None, Headers], at: int) -> tuple[Record, Blob | None]:
-    part, offset, key, value, headers = raw
-    own = {name: text.decode() for name, text in headers[1:]}
-    id, blob = own.pop(ID, ""), own.pop(BLOB, None)
-    record = Record(topic, part, offset, _text(key), value or b"", id, own, at)
-    if blob is None:
-        return record, None
-    size, reference = blob.split(" ", 1)
-    return record, Blob(int(size), reference)
-
-
-def _unreadable(topic: str, raw: tuple[int, int, bytes | None, bytes | None, Headers]) -> Record:
+def _unreadable(topic: str, raw: ConsumerRecord) -> Record:
     """Return the record as it came, with the reason why nobody should try to understand it."""
-    part, offset, key, value, headers = raw
-    found = {name: (text or b"").decode(errors="replace") for name, text in headers}
+    found = {name: (text or b"").decode(errors="replace") for name, text in raw.headers}
     version = found.get(META, "").split("/", 1)[0]
     if CORRUPT in found:
         reason = "its checksum is wrong: it is damaged on the brokers' disks"
@@ -111,8 +130,10 @@ def _unreadable(topic: str, raw: tuple[int, int, bytes | None, bytes | None, Hea
     elif version.isdecimal() and int(version) > VERSION:
         reason = f"its envelope has version {version}, this release reads {VERSION}: a newer Levada wrote it; upgrade"
     else:
-        reason = f"its header `{META}` is `{found[META][:100]}`, which no release writes"
-    return marked(Record(topic, part, offset, _text(key), value or b"", found.get(ID, ""), found), reason)
+        reason = f"its header `{META}` is `{found[META][:100]}`, or its others are not what a release writes"
+    key = "" if raw.key is None else raw.key.decode(errors="replace")
+    record = Record(topic, raw.partition, raw.offset, key, raw.value or b"", found.get(ID, ""), found)
+    return marked(record, reason)
 
 
 def marked(record: Record, reason: str) -> Record:
@@ -127,10 +148,6 @@ def marked(record: Record, reason: str) -> Record:
         {**record.headers, UNREADABLE: reason},
         record.at,
     )
-
-
-def _text(key: bytes | None) -> str:
-    return "" if key is None else key.decode(errors="replace")
 
 
 def filled(record: Record, body: bytes) -> Record:

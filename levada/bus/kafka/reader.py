@@ -14,7 +14,7 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, errors
@@ -22,8 +22,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, errors
 from levada.bus.kafka import envelope
 from levada.bus.kafka.cluster import Cluster, stopped
 from levada.bus.kafka.connection import KafkaSettings, arguments, cause, tamed
+from levada.bus.kafka.envelope import Opened
 from levada.bus.kafka.watchdog import Pulse, Verdict
-from levada.bus.port import PositionLost, Record
+from levada.bus.port import PositionLost
 from levada.bus.tail import shared
 from levada.model.errors import Defect, Transient
 
@@ -32,26 +33,37 @@ log = logging.getLogger(__name__)
 FETCH_BYTES = 4 * 1024 * 1024
 PARTITION_FETCH_BYTES = 1024 * 1024
 HIGH_WATER_BYTES = 16 * 1024 * 1024
-#: The longest that a fetch waits at the broker. A change of position takes effect after it, at the latest.
-FETCH_WAIT_MS = 100
+#: The longest that a fetch waits at the broker when nothing comes. Each costs the client about a millisecond.
+FETCH_WAIT_MS = 500
 #: How often a waiting reader looks whether its consumer still lives.
 LOOK_S = 1.0
 CORRUPT_TRIES = 3
 #: How long a reader that must not wait does wait for what is known to be there.
 SETTLE_S = 5.0
 
-Opened = tuple[Record, envelope.Blob | None]
-
 
 class _Flow:
     """One partition. Offsets: `told` <= `here` <= `ahead`."""
 
-    __slots__ = ("ahead", "corrupt", "here", "raw", "told")
+    __slots__ = ("ahead", "corrupt", "here", "raw", "size", "told")
 
     def __init__(self, position: int) -> None:
         self.told = self.here = self.ahead = position
         self.raw: deque[ConsumerRecord] = deque()
+        self.size = 0
         self.corrupt = 0
+
+    def add(self, raws: Sequence[ConsumerRecord]) -> None:
+        self.raw.extend(raws)
+        self.ahead = raws[-1].offset + 1
+        self.size += sum([raw.serialized_value_size for raw in raws])
+        self.corrupt = 0
+
+    def pop(self) -> None:
+        """Leave the first record behind."""
+        raw = self.raw.popleft()
+        self.here = raw.offset + 1
+        self.size -= raw.serialized_value_size
 
     def go(self, position: int) -> bool:
         """Move to where the caller wants to read; return whether the consumer has to go there too."""
@@ -59,10 +71,11 @@ class _Flow:
             return False
         inside = self.here <= position <= self.ahead
         while inside and self.raw and self.raw[0].offset < position:
-            self.raw.popleft()
+            self.pop()
         self.told = self.here = position
         if not inside:
             self.raw.clear()
+            self.size = 0
             self.ahead = position
         return not inside
 
@@ -89,8 +102,8 @@ class Reader:
         self._consumer: AIOKafkaConsumer | None = None
         self._flows: dict[int, _Flow] = {}
         self._turn = 0
-        self._bytes = 0
         self._unconfirmed = False
+        self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
         self.pulse = Pulse(monotonic)
         self.busy = False
@@ -113,7 +126,7 @@ class Reader:
         wait_s = 0.0
         settled = timeout_s > 0
         while not self._closed:
-            if self._bytes < HIGH_WATER_BYTES:
+            if sum(flow.size for flow in self._flows.values()) < HIGH_WATER_BYTES:
                 await self._fetch(wait_s)
             found = self._take(max_records, max_bytes)
             if not found and not settled:
@@ -142,23 +155,32 @@ class Reader:
         """Let a waiting caller go."""
         self._closed = True
         await self._forget()
+        if self._ending:
+            await asyncio.wait(self._ending)
 
     # --- where to read
 
     async def _follow(self, positions: Mapping[int, int]) -> None:
         """Bring the consumer to the partitions and positions that are asked for."""
-        consumer = await self._living()
-        if positions.keys() != self._flows.keys():
-            kept = {part: flow for part, flow in self._flows.items() if part in positions}
-            self._flows = {part: kept.get(part) or _Flow(position) for part, position in positions.items()}
-            self._assign(consumer)
+        flows = self._flows
+        elsewhere = positions.keys() != flows.keys()
+        if elsewhere:
+            self._flows = {part: flows.get(part) or _Flow(position) for part, position in positions.items()}
         for part, position in positions.items():
             if self._unconfirmed:  # what was taken never reached the caller
                 self._flows[part].told = -1
-            if self._flows[part].go(position):
-                consumer.seek(self._place(part), position)
+            elsewhere |= self._flows[part].go(position)
         self._unconfirmed = False
-        self._bytes = sum(len(raw.value or b"") for flow in self._flows.values() for raw in flow.raw)
+        if elsewhere and self._consumer is not None:
+            # A new one: the fetch that the old one has under way would hold up the next by as long as it may wait.
+            old, self._consumer = self._consumer, None
+            self._background(stopped(old.stop(), f"the former consumer of {self._topic}"))
+        await self._living()
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     def _assign(self, consumer: AIOKafkaConsumer) -> None:
         """Tell the consumer its partitions and where they begin; nothing of it waits, so no other position is ever read."""
@@ -209,8 +231,7 @@ class Reader:
             await stopped(consumer.stop(), "a consumer")
             raise Transient("the bus is closed")
         self._consumer = consumer
-        if self._flows:
-            self._assign(consumer)
+        self._assign(consumer)
         return consumer
 
     async def _forget(self) -> None:
@@ -261,10 +282,7 @@ class Reader:
             flow = self._flows.get(place.partition)
             if flow is None:
                 continue
-            flow.raw.extend(raws)
-            flow.ahead = raws[-1].offset + 1
-            flow.corrupt = 0
-            self._bytes += sum(len(raw.value or b"") for raw in raws)
+            flow.add(raws)
 
     def _take(self, max_records: int, max_bytes: int) -> list[Opened]:
         """Take the next records off the flows, an equal share of each, beginning with another partition every time."""
@@ -284,9 +302,7 @@ class Reader:
                     if found and size > max_bytes:
                         return found
                     found.append(opened)
-                raw = flow.raw.popleft()
-                flow.here = raw.offset + 1
-                self._bytes -= len(raw.value or b"")
+                flow.pop()
         return found
 
     # --- what can be wrong with a log
@@ -312,8 +328,7 @@ class Reader:
             return
         part, offset = int(found[1]), flow.ahead
         log.error("record %s/%s of %s is corrupt on the brokers and is stepped over", part, offset, self._topic)
-        flow.raw.append(_gap(self._topic, part, offset))
-        flow.ahead = offset + 1
+        flow.add([_gap(self._topic, part, offset)])
         consumer.seek(self._place(part), flow.ahead)
 
 
