@@ -55,10 +55,7 @@ DEAD_LETTERS = gauge("levada_dead_letters", "Dead letters that nobody has replay
 # --- executor
 PARTITIONS_OWNED = gauge("levada_executor_partitions", "Partitions of the commands topic that this executor owns.")
 UNOWNED = gauge("levada_partitions_without_owner", "Partitions of the commands topic that no living executor owns.")
-REBALANCES = counter("levada_rebalances_total", "Partitions that changed hands.", ("topic", "change"))
-REBALANCE_PAUSE = histogram(
-    "levada_rebalance_pause_seconds", "From a partition's loss or gain until its new owner's first commit.", ("topic",)
-)
+REBALANCES = counter("levada_rebalances_total", "Partitions that this process took or gave back.", ("topic", "change"))
 COMMIT = histogram("levada_executor_commit_seconds", "One transaction of the executor, with the wait for it.")
 DECIDE = histogram("levada_executor_decide_seconds", "Deciding one batch in memory, without its transaction.")
 BATCH = histogram("levada_executor_batch_records", "Commands in one transaction.", buckets=NUMBERS)
@@ -74,7 +71,6 @@ DURATION = histogram(
 TASK_RUNS = counter("levada_task_runs_ended_total", "Task runs that reached a terminal state.", ("state",))
 LIVE = gauge("levada_executions", "Executions that have not ended, by state.", ("state",))
 TIMER_LATENESS = histogram("levada_timer_lateness_seconds", "From a timer's due time until its command was sent.")
-CACHED = gauge("levada_executor_cached_executions", "Executions that the executor keeps in memory.")
 
 # --- work queue and gateway
 QUEUE_DEPTH = gauge("levada_queue_depth", "Attempts that wait for a worker.", ("queue",))

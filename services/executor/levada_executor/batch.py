@@ -35,6 +35,7 @@ from levada.model.execution import Execution
 from levada.model.flow import Flow
 from levada.model.states import State
 from levada.store.port import Commit, DeadLetter, ExecutionWrite, OutEntry, SlotChange
+from levada_executor.observing import Decided
 
 log = logging.getLogger("levada.executor")
 
@@ -78,6 +79,8 @@ class Batch:
         self._out: list[OutEntry] = []
         self._commit = Commit(owned={}, positions={})
         self.announcements: list[Announcement] = []
+        self.decided = Decided()
+        self.began = now()
         self.records = 0
         self.submitted = 0
         self.cancelled = 0
@@ -113,6 +116,7 @@ class Batch:
         else:
             try:
                 self._decide(record.partition, command)
+                self.decided.add(record, command)
             except UserError as refusal:
                 self._refused(record, command, refusal)
             except Exception as error:
@@ -132,6 +136,7 @@ class Batch:
     def add_poisoned(self, record: Record, command: cmd.Command, error: Exception) -> None:
         """The command raised twice: fail its execution, keep the record for whoever repairs it. Never raises."""
         reason = f"{type(error).__name__}: {error}"
+        self.decided.poisoned += 1
         self.bury(record, f"the engine raised {reason}", "".join(traceback.format_exception(error)))
         self._done(record)
         fault: cmd.Command = cmd.FaultExecution(execution_id=command.execution_id, error=reason)

@@ -35,6 +35,7 @@ from levada.store.port import (
     SequenceConflict,
     SlotConflict,
 )
+from levada_executor import observing
 from levada_executor.batch import Announcement, Batch, Poisoned
 from levada_executor.cache import ExecutionCache
 
@@ -163,6 +164,7 @@ class Executor:
             del self._owned[part], self._positions[part], self._out_next[part]
             del self._relayed[part], self._relay_saved[part]
         self._cache.clear()
+        observing.rebalanced(0, len(partitions), len(self._owned))
         await self._assignment.give_back(partitions)
 
     async def _adopt(self, taken: Sequence[Ownership]) -> None:
@@ -171,6 +173,8 @@ class Executor:
             self._positions[owned.partition] = owned.done_off
             self._out_next[owned.partition] = owned.out_next
             self._relayed[owned.partition] = self._relay_saved[owned.partition] = owned.relay_off
+        if taken:
+            observing.rebalanced(len(taken), 0, len(self._owned))
         for owned in taken:
             unsent = await self._store.unsent(owned.partition, owned.relay_off)
             if unsent:
@@ -341,14 +345,20 @@ class Executor:
         """Commit, then send and announce. After an exception nothing in memory is believed any more."""
         commit = batch.commit(dict(self._owned), dict(self._relayed))
         self._failpoint("executor.before_commit")
+        asked = self._clock.monotonic()
         try:
             admitted = await self._store.commit(commit)
-        except BaseException:
+        except BaseException as error:
             self._cache.forget(batch.executions)
+            observing.refused(error)
             raise
+        commit_s = self._clock.monotonic() - asked
         self._failpoint("executor.after_commit")
         self.batches += 1
         self.records += batch.records
+        observing.committed(
+            batch.decided, commit, batch.records, observing.Times(batch.began, self._clock.now_us(), commit_s)
+        )
         self._positions.update(commit.positions)
         self._relay_saved = dict(commit.relayed)
         out = batch.out

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from levada.jobs.port import LeaseKeeper
 from levada.model import commands as cmd
+from levada.runtime import metrics
 from levada.runtime.clock import Clock
 from levada.store.port import DueTimer, ExecutionStore
 
@@ -62,6 +63,9 @@ class TimerLoop:
         due = await self._store.due_timers(now, BATCH, owned) if owned else []
         if due:
             await self._commands.send([_command(timer) for timer in due])
+            fired_at = self._clock.now_us()
+            for timer in due:
+                metrics.TIMER_LATENESS.observe((fired_at - timer.due) / 1_000_000)
             await self._store.mark_fired(due)
         return len(due)
 
@@ -99,6 +103,7 @@ class LeaseLoop:
         while not stop.is_set():
             expired = await self._leases.expire(BATCH) if self._leads() else 0
             if expired:
+                metrics.LEASES_LOST.inc(by=expired)
                 log.warning("%d attempts lost their worker", expired)
             try:
                 await asyncio.wait_for(stop.wait(), self._every_s)
