@@ -203,8 +203,8 @@ def _of_tasks(facts: Facts, execution: Execution) -> list[Cause]:
     leases = {lease.task_run_id: lease for lease in facts.leases}
     found = []
     for run in execution.task_runs.values():
-        if run.state.is_terminal or run.progress is not None:
-            continue
+        if run.state.is_terminal or run.state is State.PAUSED or run.progress is not None:
+            continue  # what is paused is told of the execution as a whole
         cause = _of_task(facts, run, leases.get(run.id))
         if cause is not None:
             found.append(cause)

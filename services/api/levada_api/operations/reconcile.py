@@ -4,8 +4,11 @@ Executors do this by themselves for what they find missing. Asking for it sends 
 applied yet, without looking whether it is on the bus; what comes twice is applied once.
 """
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
+from levada.bus.port import COMMANDS
 from levada.runtime.accepting import AcceptedCommands
 from levada_api.call import Call, json
 from levada_api.render.times import date
@@ -35,6 +38,7 @@ async def reconcile(call: Call) -> web.Response:
 async def members(call: Call) -> web.Response:
     """GET /cluster/services: the processes that serve this installation, and who owns what."""
     found = await call.api.platform.members.all(call.arg("service"))
+    _, owners = await call.api.platform.members.survey("executor", COMMANDS)
     return json(
         [
             {
@@ -44,7 +48,13 @@ async def members(call: Call) -> web.Response:
                 "started": date(member.started),
                 "leaseUntil": date(member.lease_until),
                 **member.info,
+                **({"partitions": _owned(owners, member.name)} if member.service == "executor" else {}),
             }
             for member in found
         ]
     )
+
+
+def _owned(owners: Mapping[int, str | None], name: str) -> list[int]:
+    """Return the partitions of the commands topic in this name; what a member says of itself is a moment old."""
+    return sorted(part for part, owner in owners.items() if owner == name)

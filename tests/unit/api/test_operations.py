@@ -1,0 +1,96 @@
+"""Why, dead letters, reconcile, who serves: over the API in memory."""
+
+from typing import Any
+
+import pytest
+
+from levada.bus.port import COMMANDS, Outgoing
+
+SHELL = """
+id: shell
+namespace: company.team
+tasks:
+  - id: sh
+    type: io.kestra.plugin.scripts.shell.Commands
+    commands: ["true"]
+"""
+
+
+async def buried(
+    server: Any, body: bytes = b'{"type":"kill_execution","execution_id":"E","shape":"of tomorrow"}'
+) -> int:
+    """Make a dead letter of a message that can not be read, and return its id."""
+    await server.platform.bus.append([Outgoing(COMMANDS, "E", b"\x00 not a command")])
+    for _ in range(200):
+        found = (await server.get("/dead-letters")).json()
+        if found["total"]:
+            return int(found["results"][0]["id"])
+        await server.platform.clock.sleep(0.01)
+    raise AssertionError("no dead letter")
+
+
+async def test_why_names_what_a_task_waits_for(server: Any) -> None:
+    await server.deploy(SHELL)
+    started = await server.start("company.team/shell")
+    answer = (await server.get(f"/executions/{started['id']}/why")).json()
+    assert answer["executionId"] == started["id"]
+    assert [cause["code"] for cause in answer["causes"]] == ["WAITING_FOR_WORKER"]
+    assert answer["causes"][0]["taskId"] == "sh"
+
+
+async def test_why_of_something_unknown_is_404(server: Any) -> None:
+    assert (await server.get("/executions/nothing/why")).status == 404
+
+
+async def test_why_of_an_execution_that_only_a_dead_letter_remembers(server: Any) -> None:
+    await buried(server)
+    answer = (await server.get("/executions/E/why")).json()
+    assert (answer["state"], answer["causes"][0]["code"]) == (None, "DEAD_LETTER")
+
+
+async def test_a_dead_letter_is_shown_with_its_message(server: Any) -> None:
+    id = await buried(server)
+    letter = (await server.get(f"/dead-letters/{id}")).json()
+    assert (letter["topic"], letter["key"], letter["state"]) == ("commands", "E", "OPEN")
+    assert letter["body"] == {"text": "\x00 not a command"}
+    assert (await server.get("/dead-letters/99")).status == 404
+    assert (await server.get("/dead-letters/x")).status == 404
+
+
+async def test_what_can_not_be_read_can_not_be_replayed_but_dropped_once(server: Any) -> None:
+    id = await buried(server)
+    refused = await server.post(f"/dead-letters/{id}/replay")
+    assert refused.status == 422
+    assert "can not read it" in refused.text
+    dropped = await server.delete(f"/dead-letters/{id}")
+    assert dropped.json()["state"] == "DROPPED"
+    assert (await server.delete(f"/dead-letters/{id}")).status == 409
+    assert (await server.get("/dead-letters")).json()["total"] == 0
+    assert (await server.get("/dead-letters?handled=true")).json()["total"] == 1
+
+
+async def test_a_command_that_can_be_read_by_now_is_sent_again(hello: Any) -> None:
+    dead = hello.platform.executions.tables.dead
+    await buried(hello)
+    body = b'{"type":"start_execution","execution_id":"E","namespace":"company.team","flow_id":"hello"}'
+    dead[0] = type(dead[0])(
+        topic=COMMANDS, partition=0, offset=0, key="E", reason="the flow was broken", body=body, at=1
+    )
+    replayed = await hello.post("/dead-letters/1/replay")
+    assert replayed.json()["state"] == "REPLAYED"
+    while (await hello.get("/executions/E")).status == 404:  # the test's own time limit ends this
+        await hello.platform.clock.sleep(0.01)
+    await hello.until("E", "SUCCESS")
+    assert (await hello.post("/dead-letters/1/replay")).status == 409
+
+
+async def test_reconcile_says_that_a_durable_bus_needs_none(server: Any) -> None:
+    assert (await server.post("/reconcile")).json() == {"commands": 0, "more": False, "durableBus": True}
+
+
+@pytest.mark.parametrize("service", ["", "?service=executor"])
+async def test_who_serves(hello: Any, service: str) -> None:
+    await hello.ran()
+    (executor,) = (await hello.get(f"/cluster/services{service}")).json()
+    assert (executor["service"], executor["state"]) == ("executor", "UP")
+    assert executor["partitions"] == list(range(hello.platform.bus.partitions))
