@@ -1,8 +1,7 @@
 """What each process of a local cluster is told, and in which order services start and stop.
 
 Processes get environment variables and nothing else, the same that a container gets; see deploy/compose for the same
-table in another form. Workers are told neither database, brokers nor storage: they
-must do without.
+table in another form. Workers are told neither database nor brokers nor storage: they must do without.
 """
 
 from __future__ import annotations
