@@ -55,12 +55,14 @@ class Kafka:
     client_id: str = setting("levada", "Name that the brokers see")
     topic_prefix: str = setting("", "Put before every topic and group name")
     replication_factor: int = setting(3, "Copies of each topic that Levada makes", low=1, high=15)
+    retention: float = setting(7 * DAY_S, "How long the brokers keep messages, read or not", kind="seconds", low=HOUR_S)
+    delivery_timeout: float = setting(
+        10.0, "Longest wait for the brokers to confirm a message", kind="seconds", low=0.5, high=HOUR_S
+    )
     security_protocol: str = setting(
         "PLAINTEXT", "How to talk to the brokers", choices=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
     )
-    sasl_mechanism: str = setting(
-        "PLAIN", "How to sign in", choices=("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI")
-    )
+    sasl_mechanism: str = setting("PLAIN", "How to sign in", choices=("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"))
     sasl_username: str | None = setting(None, "User name for SASL", kind="text")
     sasl_password: str | None = setting(None, "Password for SASL", kind="text", secret=True)
     ssl_ca_file: Path | None = setting(None, "Certificates that sign the brokers'; unset: the system's", kind="path")
@@ -135,7 +137,9 @@ class Executor:
 @dataclass(frozen=True, slots=True)
 class Worker:
     slots: int = setting(8, "Tasks that one worker runs at a time", low=1, high=10_000)
-    name: str | None = setting(None, "Name of this worker, kept over restarts; unset: made of host and data folder", kind="text")
+    name: str | None = setting(
+        None, "Name of this worker, kept over restarts; unset: made of host and data folder", kind="text"
+    )
     queues: tuple[str, ...] = setting(("default",), "Queues that this worker serves")
     tags: tuple[str, ...] = setting((), "Tags that it carries; tasks ask for them with workerSelector")
     lease: float = setting(
@@ -153,10 +157,14 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Scheduler:
-    interval: float = setting(1.0, "Longest pause between looks at what is due", kind="seconds", low=0.01, high=MINUTE_S)
+    interval: float = setting(
+        1.0, "Longest pause between looks at what is due", kind="seconds", low=0.01, high=MINUTE_S
+    )
     timezone: str | None = setting(None, "Zone of schedules that name none; unset: the server's", kind="text")
     recover_missed_schedules: str = setting(
-        "ALL", "Dates that were missed: fire all, the last or none, unless a schedule says so", choices=("ALL", "LAST", "NONE")
+        "ALL",
+        "Dates that were missed: fire all, the last or none, unless a schedule says so",
+        choices=("ALL", "LAST", "NONE"),
     )
     missed_after: float = setting(10.0, "Later than this a date counts as missed", kind="seconds", low=1, high=HOUR_S)
     catch_up: int = setting(1000, "Most missed dates of one schedule that are fired", low=1, high=100_000)
