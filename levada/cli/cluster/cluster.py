@@ -47,9 +47,6 @@ ONCE_TIMEOUT_S = 120.0
 LOOK_EVERY_S = 0.25
 KEEP_PAUSE_S = 0.5
 POSTGRES = "postgres"
-ONCE = (("migrate",), ("topics", "apply"))
-"""What is run to its end before any service, as a hook or one-shot container does in production."""
-
 POSTGRES_SETTINGS = {"max_connections": "400"}
 """Every process but the workers has its own pool; the embedded server's usual limit is meant for one process."""
 
@@ -203,9 +200,10 @@ class Cluster:
         self._shared = Shared(self.folder, dsn, bootstrap, self.counts.brokers, token, key)
         if "migrate" not in COMMANDS:
             await _migrate(dsn)
-        for command in ONCE:
-            if command[0] in COMMANDS:
-                await self.run_once(*command)
+        else:
+            await self.run_once("migrate")
+        if bootstrap is not None:
+            await self.run_once("topics", "apply")
         for service in START_ORDER:
             for _ in range(self.counts.of(service)):
                 await self._make(service).start()
