@@ -21,11 +21,7 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
         if level not in LOG_LEVELS:
             yield "log.levels", f"`{name}` must be one of {', '.join(LOG_LEVELS)}, is {level!r}"
     kafka = config.kafka
-    if kafka.security_protocol.startswith("SASL") and kafka.sasl_mechanism in (
-        "PLAIN",
-        "SCRAM-SHA-256",
-        "SCRAM-SHA-512",
-    ):
+    if kafka.security_protocol.startswith("SASL"):
         for name in ("sasl_username", "sasl_password"):
             if not getattr(kafka, name):
                 yield f"kafka.{name}", f"`kafka.{name}` must be set for {kafka.security_protocol}"
