@@ -63,6 +63,8 @@ class World:
     #: The executor's store where the bus may lose what it holds.
     accepting: Any
     neighbour: Callable[[], Any]
+    triggers: Any = None
+    deliveries: Any = None
     database: Database | None = None
     closing: list[Callable[[], Any]] = field(default_factory=list)
 
@@ -96,6 +98,8 @@ def _memory(clock: MovableClock, tables: memory.Tables, bus: MemoryBus | None) -
         logs=memory.MemoryLogStore(tables),
         metrics=memory.MemoryMetricStore(tables),
         kv=memory.MemoryKvStore(tables),
+        triggers=memory.MemoryTriggerStore(tables, now_us=clock.now_us),
+        deliveries=memory.MemoryDeliveries(tables),
         members=memory.MemoryMembers(tables, now_us=clock.now_us),
         ingress=memory.MemoryIngress(tables),
         accepting=memory.MemoryExecutionStore(tables, now_us=clock.now_us, index=index, ingress_partitions=PARTITIONS),
@@ -150,6 +154,8 @@ async def postgres_world(
         logs=pg.PostgresLogStore(database),
         metrics=pg.PostgresMetricStore(database),
         kv=pg.PostgresKvStore(database),
+        triggers=pg.PostgresTriggerStore(database, now_us=clock.now_us),
+        deliveries=pg.PostgresDeliveries(database),
         members=pg.PostgresMembers(database),
         ingress=pg.PostgresIngress(database),
         accepting=pg.PostgresExecutionStore(database, now_us=clock.now_us, index=index, ingress_partitions=PARTITIONS),

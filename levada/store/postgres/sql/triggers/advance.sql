@@ -22,15 +22,15 @@ WITH step AS (
         error = s.error,
         disabled = t.disabled OR s.stop,
         last_slot = coalesce(l.slot, t.last_slot),
-        last_fired = CASE WHEN l.slot IS NULL THEN t.last_fired ELSE $14 END,
+        last_fired = CASE WHEN l.slot IS NULL THEN t.last_fired ELSE $14::bigint END,
         last_execution = coalesce(l.execution_id, t.last_execution),
-        updated = $14
+        updated = $14::bigint
     FROM mine JOIN step AS s ON s.uid = mine.uid LEFT JOIN last AS l ON l.uid = s.uid
     WHERE t.uid = mine.uid AND t.next_slot = s.expected AND t.revision = s.revision
     RETURNING t.uid
 )
 INSERT INTO trigger_fire (uid, slot, execution_id, at, claimed, body)
-SELECT f.uid, f.slot, f.execution_id, $14, $14, f.body
+SELECT f.uid, f.slot, f.execution_id, $14::bigint, $14::bigint, f.body
 FROM fire AS f JOIN moved ON moved.uid = f.uid
 ON CONFLICT (uid, slot) DO NOTHING
 RETURNING slot, execution_id, body

@@ -7,7 +7,7 @@ SELECT d.uid, d.tenant, d.namespace, d.flow_id, d.trigger_id, d.type, d.revision
        d.allow_concurrent,
        CASE WHEN d.stop_after IS NULL THEN NULL
             ELSE ARRAY(SELECT jsonb_array_elements_text(d.stop_after::jsonb)) END,
-       d.active, $14, CASE WHEN d.active THEN $14 END, true, $14
+       d.active, $14::bigint, CASE WHEN d.active THEN $14::bigint END, true, $14::bigint
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[], $9::text[],
             $10::text[], $11::bool[], $12::text[], $13::bool[])
      AS d(uid, tenant, namespace, flow_id, trigger_id, type, revision, shard, definition, signature, allow_concurrent,

@@ -1,4 +1,4 @@
--- $1 format, $2 limit; triggers.py puts in_force.sql for {in_force}.
+-- $1 format, $2 limit; triggers.py puts in_force.sql where it is named in braces.
 SELECT f.tenant, f.namespace, f.id, f.revision, f.source, f.updated, f.disabled, f.deleted, f.draft,
        f.labels::text, f.description
 FROM ({in_force}) AS latest
