@@ -5,12 +5,18 @@ Imported only where `kafka.bootstrap_servers` is set: the client costs memory th
 
 from __future__ import annotations
 
+import functools
+
 from levada.bus.kafka import BlobMissing, KafkaBus, KafkaSettings
+from levada.bus.kafka.topics import Topics, wanted
 from levada.files.port import SCHEME, Files
 from levada.model.errors import UserError
+from levada.runtime import metrics
 from levada.runtime.clock import Clock
 from levada.runtime.config import Config
 from levada.runtime.failpoints import failpoint
+
+log = logging.getLogger(__name__)
 
 #: Where bodies that are too large for a message are kept, in the internal storage.
 FOLDER = f"{SCHEME}/_messages"
@@ -38,8 +44,20 @@ def settings(config: Config) -> KafkaSettings:
     )
 
 
+async def make_topics(config: Config, *, only_missing: bool = True) -> list[str]:
+    """Make the topics that are missing; return their names. Raises Transient when that can not be done yet."""
+    made = settings(config)
+    async with Topics(made) as topics:
+        done = await topics.apply(wanted(made, config.bus.partitions, config.limits.message), only_missing=only_missing)
+    return [one.topic for one in done]
+
+
 async def kafka_bus(config: Config, clock: Clock, installation: str, files: Files) -> KafkaBus:
     """Return the bus, connected. Raises Transient while no broker answers, UserError for topics that are not as they must be."""
+    if config.kafka.make_topics:
+        made = await make_topics(config)
+        if made:
+            log.info("made topics %s", ", ".join(made))
     bus = KafkaBus(
         settings(config),
         partitions=config.bus.partitions,
@@ -54,7 +72,16 @@ async def kafka_bus(config: Config, clock: Clock, installation: str, files: File
     except BaseException:
         await bus.close()
         raise
+    metrics.REGISTRY.collect("kafka", functools.partial(_collect, bus))
     return bus
+
+
+def _collect(bus: KafkaBus) -> None:
+    health = bus.health()
+    metrics.KAFKA_UP.set(health.error is None)
+    metrics.KAFKA_REBUILDS.follow(health.rebuilds)
+    metrics.KAFKA_FOREIGN.follow(health.foreign)
+    metrics.KAFKA_UNCONFIRMED.set(health.waiting)
 
 
 class StoredBodies:

@@ -153,12 +153,13 @@ class Topics:
         """Return what is missing or different. Raises Transient when the cluster does not answer."""
         return difference(should_be, await self._found([topic.name for topic in should_be]))
 
-    async def apply(self, should_be: Sequence[Topic]) -> list[Difference]:
-        """Make what is missing, change settings that differ; return what was done.
+    async def apply(self, should_be: Sequence[Topic], *, only_missing: bool = False) -> list[Difference]:
+        """Make what is missing, change settings that differ (unless `only_missing`); return what was done.
 
-        Raises UserError when the cluster refuses (too few brokers, not allowed …), naming what would help.
+        Raises UserError when the cluster refuses, Transient when it has too few brokers as yet, naming what would help.
         """
-        planned = [one for one in await self.plan(should_be) if one.mendable]
+        kinds = (Kind.MISSING,) if only_missing else (Kind.MISSING, Kind.SETTING)
+        planned = [one for one in await self.plan(should_be) if one.kind in kinds]
         missing = {one.topic for one in planned if one.kind is Kind.MISSING}
         changed = {one.topic for one in planned if one.kind is Kind.SETTING}
         if missing:
@@ -171,7 +172,7 @@ class Topics:
         brokers = len((await self._ask("describe_cluster"))["brokers"])
         wanted = max(topic.replication for topic in topics)
         if wanted > brokers:
-            raise UserError(
+            raise Transient(
                 f"kafka.replication_factor is {wanted}, but the cluster has {brokers} broker(s): set it to {brokers} or less "
                 "(LEVADA_KAFKA_REPLICATION_FACTOR), or wait until all brokers are up"
             )

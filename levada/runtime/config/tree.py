@@ -55,6 +55,7 @@ class Kafka:
     client_id: str = setting("levada", "Name that the brokers see")
     topic_prefix: str = setting("", "Put before every topic and group name")
     replication_factor: int = setting(3, "Copies of each topic that Levada makes", low=1, high=15)
+    make_topics: bool = setting(True, "Make missing topics at start; off: only `levada topics apply` makes them")
     retention: float = setting(7 * DAY_S, "How long the brokers keep messages, read or not", kind="seconds", low=HOUR_S)
     delivery_timeout: float = setting(
         10.0, "Longest wait for the brokers to confirm a message", kind="seconds", low=0.5, high=HOUR_S
