@@ -5,6 +5,8 @@ Imported only where `kafka.bootstrap_servers` is set: the client costs memory th
 
 from __future__ import annotations
 
+import logging
+
 import functools
 
 from levada.bus.kafka import BlobMissing, KafkaBus, KafkaSettings
