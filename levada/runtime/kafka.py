@@ -5,9 +5,8 @@ Imported only where `kafka.bootstrap_servers` is set: the client costs memory th
 
 from __future__ import annotations
 
-import logging
-
 import functools
+import logging
 
 from levada.bus.kafka import BlobMissing, KafkaBus, KafkaSettings
 from levada.bus.kafka.topics import Topics, wanted
