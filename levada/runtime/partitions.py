@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from levada.model.errors import Transient
@@ -95,7 +95,17 @@ class Partitions:
         """After any doubt: raise the epochs of what is ours, so that nothing of before can still be written."""
         if not self._beaten.is_set():
             await self.beat()
-        return await self._members.reclaim(self.topic, self.name)
+        mine = await self._members.reclaim(self.topic, self.name)
+        self._share = replace(self._share, mine=frozenset(one.partition for one in mine))
+        return mine
+
+    def lost(self, held: Collection[int]) -> list[int]:
+        """Return which of the partitions that are held are others' as of the last beat.
+
+        A commit would say so too, but where nothing is to be read there is no commit, and a partition that one member
+        believes to be its share, and is not, keeps another one without an owner.
+        """
+        return sorted(set(held) - self._share.mine)
 
     def surplus(self, held: Collection[int]) -> list[int]:
         """Return which of the partitions that are held should be given back: those beyond our share, the last first."""
@@ -112,13 +122,15 @@ class Partitions:
         if not wanted:
             return []
         taken = await self._members.take(self._service, self.topic, self.name, wanted)
-        self._share = Share(self._share.due, self._share.mine, max(self._share.free - len(taken), 0))
+        mine = self._share.mine | {one.partition for one in taken}
+        self._share = Share(self._share.due, mine, max(self._share.free - len(taken), 0))
         if taken:
             log.info("%s took partitions %s of %s", self.name, [one.partition for one in taken], self.topic)
         return taken
 
     async def give_back(self, partitions: Collection[int]) -> None:
         await self._members.release(self.topic, self.name, sorted(partitions))
+        self._share = replace(self._share, mine=self._share.mine - frozenset(partitions))
         log.info("%s gave back partitions %s of %s", self.name, sorted(partitions), self.topic)
 
 

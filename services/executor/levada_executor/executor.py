@@ -72,6 +72,8 @@ class Assignment(Protocol):
 
     async def again(self) -> list[Ownership]: ...
 
+    def lost(self, held: Collection[int]) -> list[int]: ...
+
     def surplus(self, held: Collection[int]) -> list[int]: ...
 
     async def take(self, held: Collection[int]) -> list[Ownership]: ...
@@ -151,7 +153,10 @@ class Executor:
         self._failpoint("executor.owned")
 
     async def rebalance(self) -> None:
-        """Give back what is beyond our share and take what we lack of it."""
+        """Give back what is beyond our share and take what we lack of it. Raises Fenced when some is others' by now."""
+        lost = self._assignment.lost(self._owned)
+        if lost:
+            raise Fenced(f"partitions {lost} of the commands topic were taken over by others")
         surplus = self._assignment.surplus(self._owned)
         if surplus:
             await self.give_back(surplus)

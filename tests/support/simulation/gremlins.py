@@ -13,6 +13,8 @@ from levada.model import commands as cmd
 from levada.model.states import State
 from simulation.loop import Process
 
+EXECUTORS_MAX = 4
+
 if TYPE_CHECKING:
     from simulation.world import World
 
@@ -80,11 +82,27 @@ async def cut_executor(world: World) -> None:
 
 
 async def second_executor(world: World) -> None:
-    """A replacement starts although the first one lives; the first is stopped a little later."""
+    """One more executor starts; partitions move to it. A little later another one is stopped in good order."""
+    if len(world.living()) >= EXECUTORS_MAX:
+        return
     first = _some_executor(world)
     world.start_executor()
     if first is not None:
         world.later(world.chance.random() * 3, lambda: world.stop(first))
+
+
+async def kill_api(world: World) -> None:
+    world.api.process.kill()
+
+
+async def freeze_api(world: World) -> None:
+    world.freeze(world.api.process)
+
+
+async def wipe_bus(world: World) -> None:
+    """Everything that the bus holds is lost. Where the bus is the database that can not be."""
+    if world.apart:
+        world.wipe_bus()
 
 
 async def restart_worker(world: World) -> None:
@@ -125,6 +143,9 @@ ACTS = (
     cut_worker,
     cut_executor,
     second_executor,
+    kill_api,
+    freeze_api,
+    wipe_bus,
     restart_worker,
     jump_clock,
     forge_result,

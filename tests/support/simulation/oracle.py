@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from levada import engine
-from levada.bus.port import COMMANDS, Outgoing
 from levada.model import commands as cmd
 from levada.model import events as ev
 from levada.model.execution import Execution
@@ -35,6 +34,7 @@ class Watch:
         self._limits = {f"main/sim/{flow.id}": flow.limit for flow in world.planned if flow.limit is not None}
         self._running: dict[str, set[str]] = {key: set() for key in self._limits}
         self.lost: set[tuple[str, int]] = set()
+        self.restarts: Counter[str] = Counter()
 
     def committed(self, commit: Commit) -> None:
         """No flow runs more executions at once than it may."""
@@ -55,19 +55,26 @@ class Watch:
                     f"{len(running)} executions of {key} run at once, but its limit is {limit}: {sorted(running)}"
                 )
 
-    def appended(self, records: Sequence[Outgoing]) -> None:
+    def asked_for(self, bodies: Sequence[bytes]) -> None:
         """Remember which attempts were lost, or given back: only they may be followed without a result."""
-        for record in records:
-            command = cmd.decode(record.body)
+        for body in bodies:
+            command = cmd.decode(body)
             match command:
                 case cmd.WorkerLost() | cmd.TaskFinished(released=True):
                     self.lost.add((command.task_run_id, command.attempt))
                 case _:
                     continue
 
+    def asked(self, wish: cmd.Command) -> None:
+        """Remember what people asked for, each time once."""
+        if isinstance(wish, cmd.RestartExecution):
+            self.restarts[wish.execution_id] += 1
+
     def claimed(self, process: Process, commands: Sequence[cmd.Command]) -> None:
         """The queue hands out nothing of an execution that has ended, but for its after tasks."""
         for command in commands:
+            if not isinstance(command, cmd.TaskStarted):
+                continue
             head = encoding.head_from(self._world.tables.heads[command.execution_id])
             if head.is_terminal and head.progress.stage != "after":
                 self._world.broken(f"{process.name} was given an attempt of {head.id}, which is {head.state}")
@@ -80,12 +87,9 @@ def at_rest(world: World) -> bool:
         return False
     if any(not encoding.head_from(head).is_terminal for head in tables.heads.values()):
         return False
-    if tables.leases or tables.timers:
+    if tables.leases or tables.timers or tables.ingress or any(world.unread().values()):
         return False
-    return all(
-        owner.relay_off == owner.out_next and owner.done_off == len(world.bus._logs.get((COMMANDS, part), []))
-        for part, owner in tables.owners.items()
-    )
+    return all(owner.relay_off == owner.out_next for owner in tables.owners.values())
 
 
 async def judge(world: World) -> None:
@@ -100,6 +104,18 @@ async def judge(world: World) -> None:
         await _folds(world, id_, events)
         _History(world, id_, events, runs).check()
     _ledger(world, runs)
+    _restarts(world)
+
+
+def _restarts(world: World) -> None:
+    """Nobody is restarted more often than it was asked for, by people or by a parent."""
+    asked = Counter(world.watch.restarts)
+    for entries in world.tables.out.values():
+        asked.update(entry.command.execution_id for entry in entries if isinstance(entry.command, cmd.RestartExecution))
+    for id_, text in sorted(world.tables.heads.items()):
+        restarts = encoding.head_from(text).restarts
+        if restarts > asked[id_]:
+            world.broken(f"{id_} was restarted {restarts} times, but that was asked {asked[id_]} times")
 
 
 def _acknowledged(world: World) -> None:
@@ -127,9 +143,11 @@ def _leaks(world: World) -> None:
     for part, owner in sorted(tables.owners.items()):
         if owner.relay_off != owner.out_next:
             world.broken(f"partition {part} has {owner.out_next - owner.relay_off} commands that were never sent")
-        end = len(world.bus._logs.get((COMMANDS, part), []))
-        if owner.done_off != end:
-            world.broken(f"partition {part} is read up to {owner.done_off} of {end}")
+    for part, unread in world.unread().items():
+        if unread:
+            world.broken(f"{unread} records of partition {part} are not applied")
+    for accepted in tables.ingress.values():
+        world.broken(f"{accepted.id} was accepted and never applied: {accepted.body[:200]!r}")
 
 
 def _contiguous(world: World, id_: str) -> list[ev.Event]:

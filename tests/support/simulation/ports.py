@@ -120,13 +120,31 @@ class SimMembers:
         return await self._line.call("members.survey", lambda: self._members.survey(service, topic))
 
     async def take(self, service: str, topic: str, name: str, limit: int) -> list[Ownership]:
-        return await self._line.call("members.take", lambda: self._members.take(service, topic, name, limit))
+        async def take() -> list[Ownership]:
+            taken = await self._members.take(service, topic, name, limit)
+            self._trace("took", [one.partition for one in taken])
+            return taken
+
+        return await self._line.call("members.take", take)
 
     async def reclaim(self, topic: str, name: str) -> list[Ownership]:
-        return await self._line.call("members.reclaim", lambda: self._members.reclaim(topic, name))
+        async def reclaim() -> list[Ownership]:
+            mine = await self._members.reclaim(topic, name)
+            self._trace("reclaimed", [one.partition for one in mine])
+            return mine
+
+        return await self._line.call("members.reclaim", reclaim)
 
     async def release(self, topic: str, name: str, partitions: Sequence[int]) -> None:
-        await self._line.call("members.release", lambda: self._members.release(topic, name, partitions))
+        async def release() -> None:
+            self._trace("released", partitions)
+            await self._members.release(topic, name, partitions)
+
+        await self._line.call("members.release", release)
+
+    def _trace(self, what: str, partitions: Sequence[int]) -> None:
+        if partitions:
+            self._line.world.trace(self._line.process.name, what, f"{list(partitions)}")
 
     async def make(self, topic: str, partitions: int) -> None:
         await self._line.call("members.make", lambda: self._members.make(topic, partitions))

@@ -1,7 +1,7 @@
 """The people of a simulated world: they start executions, kill some, pause and resume, restart what failed.
 
-A start counts from the moment its append returns; one that raises is tried again under the same id, as clients do, and if
-it never returns nobody may rely on it.
+They ask the api. A start counts from the moment it answers; one that raises is tried again under the same id, as clients
+do, and if it is never answered nobody may rely on it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from levada.bus.port import COMMANDS, Outgoing
 from levada.model import commands as cmd
 from levada.model.errors import Transient
 from levada.model.execution import ExecutionHead
 from levada.model.states import FAILURES, State
 from levada.store import encoding
-from simulation.loop import Process
-from simulation.ports import Line, SimBus
 from simulation.workload import NAMESPACE
 
 if TYPE_CHECKING:
@@ -29,27 +26,27 @@ TRIES = 5
 
 def parts(world: World) -> list[Coroutine[Any, Any, None]]:
     """What users do, side by side."""
-    bus = SimBus(Line(world, Process(world.loop, "user"), immortal=True))
-    starts = [_start(world, bus) for _ in range(world.chance.randint(4, 10))]
-    return [*starts, _meddle(world, bus)]
+    starts = [_start(world) for _ in range(world.chance.randint(4, 10))]
+    return [*starts, _meddle(world)]
 
 
-async def _start(world: World, bus: SimBus) -> None:
+async def _start(world: World) -> None:
     await asyncio.sleep(world.chance.random() * STARTS_S)
     limited = world.planned[1]
     flow = world.chance.choice([limited, *world.planned[1:]])
     start = cmd.StartExecution(
         execution_id=world.new_id(), namespace=NAMESPACE, flow_id=flow.id, inputs={}, resolved=True
     )
-    if await _send(bus, start):
+    if await _send(world, start):
         world.trace("user", "acknowledged", f"{flow.id} {start.execution_id}")
         world.acknowledged.append(start.execution_id)
 
 
-async def _send(bus: SimBus, command: cmd.Command) -> bool:
+async def _send(world: World, command: cmd.Command) -> bool:
+    """Send until it is acknowledged; a start that is tried again is the same start."""
     for _ in range(TRIES):
         try:
-            await bus.append([Outgoing(COMMANDS, command.execution_id, cmd.encode(command))])
+            await world.api.send([command])
         except Transient:
             await asyncio.sleep(0.2)
         else:
@@ -57,7 +54,7 @@ async def _send(bus: SimBus, command: cmd.Command) -> bool:
     return False
 
 
-async def _meddle(world: World, bus: SimBus) -> None:
+async def _meddle(world: World) -> None:
     """Kill, pause, resume and restart at random moments."""
     every = world.chance.choice([0.5, 1.0, 4.0, 15.0, 60.0])
     while True:
@@ -69,7 +66,16 @@ async def _meddle(world: World, bus: SimBus) -> None:
         wish = _wish(world, head)
         if wish is not None:
             world.trace("user", type(wish).__name__, head.id)
-            await _send(bus, wish)
+            await _wished(world, wish)
+
+
+async def _wished(world: World, wish: cmd.Command) -> None:
+    """Ask once: whoever gets no answer looks first what became of it."""
+    world.watch.asked(wish)
+    try:
+        await world.api.send([wish])
+    except Transient as error:
+        world.trace("user", "no answer", str(error))
 
 
 def heads(world: World) -> list[ExecutionHead]:
@@ -91,9 +97,8 @@ def _wish(world: World, head: ExecutionHead) -> cmd.Command | None:
 
 async def resume_all(world: World) -> None:
     """In the quiet time: nobody leaves anything paused by hand."""
-    bus = SimBus(Line(world, Process(world.loop, "user"), immortal=True))
     while True:
         for head in heads(world):
             if head.state is State.PAUSED and head.resume_to is not None:
-                await _send(bus, cmd.ResumeExecution(execution_id=head.id))
+                await _send(world, cmd.ResumeExecution(execution_id=head.id))
         await asyncio.sleep(5.0)
