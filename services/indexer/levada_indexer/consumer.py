@@ -42,6 +42,8 @@ class Assignment(Protocol):
     """Who owns which partition of the topic: runtime/partitions.py."""
 
     async def again(self) -> list[Ownership]: ...
+    def lost(self, held: Collection[int]) -> list[int]: ...
+
     def surplus(self, held: Collection[int]) -> list[int]: ...
     async def take(self, held: Collection[int]) -> list[Ownership]: ...
     async def give_back(self, partitions: Collection[int]) -> None: ...
@@ -113,7 +115,10 @@ class Consumer:
         self._adopt(await self._assignment.again())
 
     async def rebalance(self) -> None:
-        """Give back what is beyond our share and take what we lack of it."""
+        """Give back what is beyond our share and take what we lack of it. Raises Fenced when some is others' by now."""
+        lost = self._assignment.lost(self._epochs)
+        if lost:
+            raise Fenced(f"partitions {lost} of the topic {self.topic} were taken over by others")
         surplus = self._assignment.surplus(self._epochs)
         if surplus:
             await self._give_back(surplus)
