@@ -43,6 +43,7 @@ async def test_what_was_just_taken_or_given_back_is_not_lost() -> None:
     held = {taken.partition for taken in await one.take([])}
     await one.give_back([2])
     assert one.lost(held - {2}) == []
+    await one.beat()
     assert {taken.partition for taken in await one.take(held - {2})} == {2}
     assert one.lost(held) == []
     assert {taken.partition for taken in await one.again()} == held
