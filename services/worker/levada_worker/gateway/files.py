@@ -1,7 +1,7 @@
 """Internal storage over HTTP: `levada.files.port.Files` for one attempt, streamed both ways.
 
 A download that breaks off goes on where it was, at another gateway if need be, as long as the file is still the same. An
-upload that breaks off is sent again when its content can be read again (bytes, a local file), else it fails as transient.
+upload that breaks off is sent again from its start, also when its content can be read only once (see `upload`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from levada.model.errors import Transient
 from levada.model.jobs import Held
 from levada.runtime import wire
 from levada_worker.gateway.connection import Gateways
+from levada_worker.gateway.upload import Upload
 
 CHUNK_BYTES = 1024 * 1024
 RESUMED = 5
@@ -37,16 +38,16 @@ class HttpFiles:
             return await self._put(uri, lambda: content)
         if isinstance(content, Path):
             return await self._put(uri, lambda: _chunks_of(content))
-        source = _Source(content)
-        try:
-            return await self._put(uri, source.chunks, again=False)
-        except Transient:
-            if source.problem is not None:
-                raise source.problem from None
-            raise
+        async with Upload(content) as upload:
+            try:
+                return await self._put(uri, upload.chunks)
+            except Transient:
+                if upload.problem is not None:
+                    raise upload.problem from None
+                raise
 
-    async def _put(self, uri: str, data: Callable[[], Any], *, again: bool = True) -> Stat:
-        found: Stat = await self._ask("PUT", "/files", Stat, data=data, again=again, answer_s=None, uri=uri)
+    async def _put(self, uri: str, data: Callable[[], Any]) -> Stat:
+        found: Stat = await self._ask("PUT", "/files", Stat, data=data, answer_s=None, uri=uri)
         return found
 
     async def get(self, uri: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
@@ -132,22 +133,6 @@ class HttpFiles:
 
 class _Replaced(Transient):
     """The file changed while it was read."""
-
-
-class _Source:
-    """Content that can be read only once; remembers what went wrong with it, apart from what went wrong on the way."""
-
-    def __init__(self, content: AsyncIterator[bytes]) -> None:
-        self._content = content
-        self.problem: Exception | None = None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in self._content:
-                yield chunk
-        except Exception as error:
-            self.problem = error
-            raise
 
 
 async def _chunks_of(path: Path) -> AsyncIterator[bytes]:
