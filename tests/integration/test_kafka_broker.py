@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import http.server
+import socket
 import ssl
+import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from kafka import PASSWORD, USER, Kafka, MakeKafka, MakeKafkaCluster, SecureKafka
+
+from levada.bus.broker import BrokerError, FolderInUse, KafkaBroker, Setup, Sources, jars
+from levada.bus.broker.program import Program
 
 
 async def make_topic(bootstrap: str, name: str, copies: int = 1) -> None:
@@ -55,7 +64,7 @@ async def read(bootstrap: str, topic: str, **options: object) -> list[bytes]:
         await consumer.stop()
 
 
-async def _some(consumer: AIOKafkaConsumer):
+async def _some(consumer: AIOKafkaConsumer) -> AsyncIterator[Any]:
     for records in (await consumer.getmany(timeout_ms=1000)).values():
         for record in records:
             yield record
@@ -145,3 +154,61 @@ async def test_passwords_and_certificates_are_asked_for(secure_kafka: SecureKafk
 
 def test_the_settings_are_only_ours_to_read(secure_kafka: SecureKafka) -> None:
     assert Path(secure_kafka.broker.folder.properties).stat().st_mode & 0o077 == 0
+
+
+# --- what can go wrong
+
+
+async def test_a_taken_port_is_named_at_once(tmp_path: Path, kafka_program: Program) -> None:
+    broker = KafkaBroker(tmp_path / "broker")
+    with socket.create_server(("127.0.0.1", broker.port)), pytest.raises(BrokerError, match=f":{broker.port} .*taken"):
+        await broker.start()
+    assert not broker.running
+    await broker.start()
+    await broker.stop(grace_s=0)
+
+
+async def test_a_folder_in_use_is_refused_and_its_owner_unharmed(make_kafka: MakeKafka) -> None:
+    broker = await make_kafka()
+    with pytest.raises(FolderInUse, match="in use by process"):
+        await KafkaBroker(broker.folder.path).start()
+    assert await broker.members() == {1}
+    await broker.stop()
+    async with asyncio.timeout(30), KafkaBroker(broker.folder.path) as second:
+        assert second.cluster_id == broker.cluster_id
+
+
+async def test_a_broker_that_cannot_start_says_why(tmp_path: Path, kafka_program: Program) -> None:
+    broker = KafkaBroker(tmp_path / "broker", Setup(settings={"num.io.threads": "none"}))
+    with pytest.raises(
+        BrokerError, match=r"exit code 1 while starting: [^\t]*Invalid value none for configuration num\.io\.threads"
+    ):
+        await broker.start()
+    assert not broker.running
+
+
+def test_a_repository_brings_what_maven_would(kafka_program: Program, tmp_path: Path) -> None:
+    """The real jars, from a repository on this machine: names, places and hashes agree."""
+    repository = tmp_path / "repository"
+    for jar, path in zip(jars.locked(), kafka_program.library.jars, strict=True):
+        (repository / jar.path).parent.mkdir(parents=True)
+        (repository / jar.path).symlink_to(path)
+    handler = functools.partial(Quiet, directory=str(repository))
+    with Server(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        library = jars.obtain(Sources(cache=tmp_path / "cache", repository=address))
+        server.shutdown()
+        thread.join()
+    assert [path.name for path in library.jars] == [path.name for path in kafka_program.library.jars]
+    assert jars.obtain(Sources(cache=tmp_path / "cache")) == library
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = False  # so that closing it waits for them
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""

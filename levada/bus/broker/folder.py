@@ -104,10 +104,11 @@ class Folder:
         return self.log.stat().st_size if self.log.exists() else 0
 
     def log_since(self, offset: int) -> str:
-        """Return the end of what the broker has printed since the log had this size."""
+        """Return the end of what the broker has printed since the log had this size, without the frames of its stack."""
         with self.log.open("rb") as file:
             file.seek(offset)
-            return file.read()[-3000:].decode(errors="replace").strip() or "it printed nothing"
+            lines = file.read()[-10_000:].decode(errors="replace").splitlines()
+        return "\n".join(line for line in lines if not line.startswith("\tat ")).strip() or "it printed nothing"
 
 
 def random_id() -> str:

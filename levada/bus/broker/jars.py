@@ -185,8 +185,9 @@ def _download_one(url: str, cache: Path, jar: Jar, cancelled: threading.Event) -
         try:
             _copy(url, cache / f"{jar.name}.part", cancelled)
         except (OSError, urllib.error.URLError) as error:
-            final = isinstance(error, urllib.error.HTTPError) and error.code < 500
-            if final or attempt == ATTEMPTS:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+            if attempt == ATTEMPTS or (isinstance(error, urllib.error.HTTPError) and error.code < 500):
                 raise NoKafka(f"cannot fetch {url}: {error}. {WAYS}") from error
             cancelled.wait(attempt)
         else:
