@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
+from gateways import gateway_world
 from postgres import Server
 from worlds import PARTITIONS, World, memory_world, postgres_world
 
@@ -33,14 +34,15 @@ def shared_database(postgres_server: Server, template_database: str) -> Iterator
 
 
 ADAPTERS = ["memory", "postgres", "postgres-without-doorbell", "postgres-embedded"]
-OVER_THE_BUS = {"test_bus", "test_jobs"}
-"""Suites in which it matters what the bus is: they run over Kafka too, with everything else in Postgres."""
+MORE = {"test_bus": ["kafka"], "test_jobs": ["kafka", "gateway"]}
+"""Suites in which it matters what the bus is run over Kafka too, with everything else in Postgres; the work queue also
+through the gateway, as workers elsewhere have it."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "adapter" in metafunc.fixturenames:
-        kafka = ["kafka"] if metafunc.module.__name__.rpartition(".")[2] in OVER_THE_BUS else []
-        metafunc.parametrize("adapter", ADAPTERS + kafka, indirect=True)
+        more = MORE.get(metafunc.module.__name__.rpartition(".")[2], [])
+        metafunc.parametrize("adapter", ADAPTERS + more, indirect=True)
 
 
 @pytest.fixture
@@ -76,6 +78,11 @@ async def world(adapter: tuple[str, str], topics: KafkaSettings | None) -> Async
         connection = await asyncpg.connect(dsn)
         await connection.execute(await connection.fetchval(TABLES))
         await connection.close()
-        made = await postgres_world(dsn, doorbell=name == "postgres", alone=name == "postgres-embedded", kafka=topics)
+        if name == "gateway":
+            made = await gateway_world(dsn)
+        else:
+            made = await postgres_world(
+                dsn, doorbell=name == "postgres", alone=name == "postgres-embedded", kafka=topics
+            )
     yield made
     await made.close()

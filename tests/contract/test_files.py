@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from gateways import files_over_http
 
 from levada.files.errors import BadPath, FileMissing, TooLarge
 from levada.files.local import LocalFiles
@@ -39,9 +40,16 @@ BAD_URIS = [
 ]
 
 
-@pytest.fixture(params=["local", "memory"])
-def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
-    return LocalFiles(tmp_path / "storage", sync=False) if request.param == "local" else MemoryFiles()
+@pytest.fixture(params=["local", "memory", "gateway"])
+async def files(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Files]:
+    match request.param:
+        case "local":
+            yield LocalFiles(tmp_path / "storage", sync=False)
+        case "memory":
+            yield MemoryFiles()
+        case _:
+            async with files_over_http() as made:
+                yield made
 
 
 async def content(files: Files, uri: str, **range_: int) -> bytes:

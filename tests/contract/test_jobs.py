@@ -9,7 +9,7 @@ import pytest
 from worlds import PARTITIONS, Owner, World, changed, created, execution, submitted
 
 from levada.bus.port import COMMANDS
-from levada.model import commands
+from levada.model import commands, routes
 from levada.model.commands import TaskFinished, TaskStarted, WorkerLost
 from levada.model.execution import Execution
 from levada.model.jobs import Claim, Held
@@ -29,9 +29,14 @@ async def started(owner: Owner, *runs: str, id: str = "e1", **options: Any) -> E
 
 
 async def claim(
-    world: World, limit: int = 10, *, worker: str = "w1", queues: tuple[str, ...] = ("default",)
+    world: World,
+    limit: int = 10,
+    *,
+    worker: str = "w1",
+    queues: tuple[str, ...] = ("default",),
+    timeout_s: float = 0.0,
 ) -> list[Claim]:
-    claims: list[Claim] = await world.jobs.claim(worker, queues, limit, timeout_s=0)
+    claims: list[Claim] = await world.jobs.claim(worker, queues, limit, timeout_s=timeout_s)
     return claims
 
 
@@ -242,3 +247,73 @@ async def test_a_task_run_that_is_gone_takes_its_attempt_along(world: World, own
 
 def _fields(job: Any) -> dict[str, Any]:
     return {name: getattr(job, name) for name in job.__struct_fields__}
+
+
+async def test_tags_are_asked_of_workers_that_carry_them(world: World, owner: Owner) -> None:
+    made = execution("e1")
+    await owner.commit(created(made))
+    wanted = {
+        "plain": "default",
+        "both": routes.route("default", ["ssd", "linux"]),
+        "either": routes.route("default", ["linux", "mac"], match="ANY"),
+        "elsewhere": routes.route("gpu", ["linux"]),
+    }
+    for id, route in wanted.items():
+        await owner.commit(submitted(made, id, queue=route))
+
+    async def taken(*tags: str, queues: tuple[str, ...] = ("default",)) -> set[str]:
+        claims = await world.jobs.claim("w1", queues, 10, timeout_s=0, tags=tags)
+        return {one.job.task_run_id for one in claims}
+
+    assert await taken() == {"plain"}
+    assert await taken("ssd") == set()
+    assert await taken("mac", "windows") == {"either"}
+    assert await taken("linux", "ssd", "fast") == {"both"}
+    assert await taken("linux", queues=("default", "gpu")) == {"elsewhere"}
+
+
+async def test_workers_that_wait_share_what_comes_by_their_free_slots(world: World, owner: Owner) -> None:
+    made = execution("e1")
+    await owner.commit(created(made))
+    free = {"busy": 1, "idle": 4, "half": 2}
+    waiting = [asyncio.create_task(claim(world, limit, worker=name, timeout_s=5)) for name, limit in free.items()]
+    await asyncio.sleep(0.05)
+    await owner.commit(submitted(made, *[f"run{number}" for number in range(20)]))
+    world.jobs.notify()
+    got = await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    assert all(len(claims) <= limit for claims, limit in zip(got, free.values(), strict=True))
+    assert all(got)
+    rest = await claim(world, 100)
+    taken = [one.job.task_run_id for one in [*rest, *(one for some in got for one in some)]]
+    assert sorted(taken) == sorted(f"run{number}" for number in range(20))
+
+
+async def test_a_worker_that_stops_waiting_takes_nothing_along(world: World, owner: Owner) -> None:
+    made = execution("e1")
+    await owner.commit(created(made))
+    for _ in range(5):
+        waiting = asyncio.create_task(claim(world, timeout_s=30))
+        await asyncio.sleep(0.02)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    await asyncio.sleep(0.3)  # a gateway looks a few times a second who is still there
+    await owner.commit(submitted(made, "a"))
+    world.jobs.notify()
+    assert len(await claim(world, worker="w2", timeout_s=5)) == 1
+
+
+async def test_what_a_claim_is_worth_follows_its_lease(world: World, owner: Owner) -> None:
+    made = await started(owner, "a", "b")
+    claims = {one.job.task_run_id: one for one in await claim(world)}
+    a, b = held(claims["a"]), held(claims["b"])
+    forged = Held("e1", "a", 1, "forged")
+    first, second, third = await world.jobs.grants([a, b, forged])
+    assert (first.tenant, first.namespace, first.flow_id) == ("main", "company.team", "hello")
+    assert [first.lease, second.lease, third] == ["claimed", "claimed", None]
+    made.task_runs["a"].state = State.KILLING
+    await owner.commit(changed(made, "a", withdrawn=("a",)))
+    made.task_runs["b"].state = State.SUCCESS
+    await owner.commit(changed(made, "b"))
+    first, second = await world.jobs.grants([a, b])
+    assert first.lease == "cancel"
+    assert second is None or second.lease is None

@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 from levada.files.port import Files
 from levada.files.scope import ScopedFiles
 from levada.model.jobs import Grant
-from levada.runtime import metrics
 from levada.runtime.platform import Platform
 from levada.runtime.scoped import ScopedServices
 from levada.runtime.sinks import LogSink
 from levada.sdk.context import Services
 from levada_api.auth import Gate
 from levada_api.gateway.door import Claims, Door
+from levada_api.gateway.polls import Polls
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Gateway:
     door: Door
     claims: Claims
     platform: Platform
-    #: Workers whose question for work is open.
-    waiting: int = 0
+    polls: Polls
 
     @classmethod
-    def of(cls, platform: Platform, gate: Gate) -> Gateway:
-        return cls(Door(platform.config, gate), Claims(platform.claims, platform.clock), platform)
-
-    @contextlib.contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count a worker that waits."""
-        self.waiting += 1
-        metrics.GATEWAY_WAITING.set(self.waiting)
-        try:
-            yield
-        finally:
-            self.waiting -= 1
-            metrics.GATEWAY_WAITING.set(self.waiting)
+    def of(cls, platform: Platform, gate: Gate) -> Self:
+        return cls(Door(platform.config, gate), Claims(platform.claims, platform.clock), platform, Polls())
 
     @property
     def sink(self) -> LogSink:

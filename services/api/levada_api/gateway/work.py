@@ -7,11 +7,9 @@ and what cannot be delivered is given back at once, so that somebody else runs i
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import TypeVar
 
 from aiohttp import web
 
@@ -22,18 +20,12 @@ from levada.model.jobs import Claim, Held
 from levada.runtime import metrics, wire
 from levada_api.call import Call
 from levada_api.gateway.door import answer, body, nothing
+from levada_api.gateway.polls import Gone, gone
 
 log = logging.getLogger("levada.api.gateway")
 
-T = TypeVar("T")
-
 #: A worker that says nothing for so long is not counted as there any more.
 PRESENCE_S = 15.0
-WATCH_S = 0.5
-
-
-class Gone(Transient):
-    """The worker that asked is not there any more."""
 
 
 async def claim(call: Call) -> web.StreamResponse:
@@ -41,9 +33,9 @@ async def claim(call: Call) -> web.StreamResponse:
     claims: list[Claim] = []
     jobs = call.api.platform.jobs
     timeout_s = min(wanted.timeout_s, wire.LONGEST_POLL_S)
-    with call.api.gateway.counted(), call.api.streams.open():
+    with call.api.streams.open():
         asked = jobs.claim(wanted.worker, wanted.queues, wanted.limit, timeout_s=timeout_s, tags=wanted.tags)
-        claims = await _while_connected(call.request, asked)
+        claims = await call.api.gateway.polls.wait(call.request, asked, counted=True)
     call.api.gateway.claims.dealt(claims)
     response = answer(claims)
     try:
@@ -58,11 +50,11 @@ async def claim(call: Call) -> web.StreamResponse:
 
 async def _deliver(request: web.BaseRequest, response: web.Response) -> None:
     """Write the whole answer. Raises Gone or ConnectionError when nobody is there to read it."""
-    if _gone(request):
+    if gone(request):
         raise Gone
     await response.prepare(request)
     await response.write_eof()
-    if _gone(request):
+    if gone(request):
         raise Gone
 
 
@@ -88,7 +80,7 @@ async def cancelled(call: Call) -> web.Response:
     timeout_s = min(wanted.timeout_s, wire.LONGEST_POLL_S)
     with call.api.streams.open():
         asked = call.api.platform.jobs.cancelled(wanted.worker, timeout_s=timeout_s)
-        found = await _while_connected(call.request, asked)
+        found = await call.api.gateway.polls.wait(call.request, asked)
     return answer(found)
 
 
@@ -111,20 +103,3 @@ async def goodbye(call: Call) -> web.Response:
     said = await body(call, wire.Hello)
     await call.api.platform.members.leave("worker", said.worker)
     return nothing()
-
-
-async def _while_connected(request: web.BaseRequest, asked: Awaitable[T]) -> T:
-    """Wait for an answer as long as somebody is there to get it. Raises Gone."""
-    waiting = asyncio.ensure_future(asked)
-    try:
-        while not waiting.done():
-            await asyncio.wait([waiting], timeout=WATCH_S)
-            if not waiting.done() and _gone(request):
-                raise Gone
-        return waiting.result()
-    finally:
-        waiting.cancel()
-
-
-def _gone(request: web.BaseRequest) -> bool:
-    return request.transport is None or request.transport.is_closing()
