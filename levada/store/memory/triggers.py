@@ -149,7 +149,7 @@ class MemoryTriggerStore:
         if state is None:
             self._mine.states[declared.uid] = State(declared, revision, first, True, now, now)
             return
-        same = state.next_slot is not None and state.declared.signature == declared.signature
+        same = state.next_slot is not None and state.error is None and state.declared.signature == declared.signature
         state.probe = state.probe or not same
         if not declared.active or state.disabled:
             state.next_slot = None

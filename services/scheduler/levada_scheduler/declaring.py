@@ -14,6 +14,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+import msgspec
+
 from levada.flowfile import BrokenFlow, FlowCache
 from levada.model.flow import Flow
 from levada.runtime.clock import Clock
@@ -86,7 +88,7 @@ def schedules_of(row: FlowRow, flows: FlowCache) -> tuple[Sequence[Declared], st
         flow = flows.read(row)
         if isinstance(flow, BrokenFlow):
             return (), str(flow)
-        return _of(flow), None
+        return _of(msgspec.structs.replace(flow, disabled=flow.disabled or row.disabled)), None
     except Exception as error:  # one flow that breaks us must not stop the schedules of all the others
         log.exception("revision %d of flow %s.%s can not be read", row.revision, row.namespace, row.id)
         return (), f"internal error: {type(error).__name__}: {error}"

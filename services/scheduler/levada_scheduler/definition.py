@@ -72,11 +72,18 @@ def declared(flow: Flow, trigger: Trigger) -> Declared:
         trigger_id=trigger.id,
         type=trigger.type,
         definition=_encode(slim).decode(),
-        signature=_encode({key: properties[key] for key in _DATES if properties.get(key) is not None}).decode(),
+        signature=_signature(flow, properties),
         active=not (flow.disabled or trigger.disabled),
         allow_concurrent=_flag(properties.get("allowConcurrent")),
         stop_after=[str(state) for state in properties.get("stopAfter") or ()],
     )
+
+
+def _signature(flow: Flow, properties: dict[str, Any]) -> str:
+    """Return what the dates of a schedule depend on; variables only where an expression may read them."""
+    dates = {key: properties[key] for key in _DATES if properties.get(key) is not None}
+    text = _encode(dates).decode()
+    return text + _encode(flow.variables).decode() if "{{" in text or "{%" in text else text
 
 
 def read(due: Due, default_zone: tzinfo, render: Callable[[Flow, Any], Any]) -> Schedule:

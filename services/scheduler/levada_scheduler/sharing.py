@@ -18,6 +18,8 @@ from levada.store.port import Members
 log = logging.getLogger("levada.scheduler")
 
 SERVICE = "scheduler"
+#: Nobody owns partitions of this one: a schedule belongs to whoever looks.
+TOPIC = "schedules"
 BEATS_PER_LEASE = 4
 
 
@@ -38,7 +40,8 @@ class Sharing:
 
     async def beat(self) -> None:
         await self._members.beat(SERVICE, self.name, self._lease_s, self._info)
-        living = sorted(member.name for member in await self._members.all(SERVICE) if member.live)
+        found, _ = await self._members.survey(SERVICE, TOPIC)
+        living = sorted(found)
         self._place = (living.index(self.name), len(living)) if self.name in living else (0, 1)
 
     async def run(self, stop: asyncio.Event) -> None:

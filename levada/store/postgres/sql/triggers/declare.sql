@@ -22,9 +22,9 @@ SET type = excluded.type,
     active = excluded.active,
     next_slot = CASE
         WHEN NOT excluded.active OR t.disabled THEN NULL
-        WHEN t.next_slot IS NOT NULL AND t.signature = excluded.signature THEN t.next_slot
+        WHEN t.next_slot IS NOT NULL AND t.error IS NULL AND t.signature = excluded.signature THEN t.next_slot
         ELSE excluded.next_slot
     END,
-    probe = t.probe OR t.next_slot IS NULL OR t.signature <> excluded.signature,
+    probe = t.probe OR t.next_slot IS NULL OR t.error IS NOT NULL OR t.signature <> excluded.signature,
     error = NULL,
     updated = excluded.updated
