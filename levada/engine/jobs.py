@@ -11,13 +11,13 @@ import msgspec
 from levada import expr
 from levada.engine.plan import CONTROLS, Kind, Node
 from levada.engine.turn import Turn
+from levada.model import routes
 from levada.model.effects import SubmitJob
 from levada.model.events import TaskRunSubmitted
 from levada.model.execution import TaskRun
 from levada.model.flow import Task
 from levada.model.jobs import Job, JobKind, JobTask
 
-DEFAULT_QUEUE = "default"
 _ALWAYS = ("flow", "execution", "task", "taskrun")
 
 
@@ -65,8 +65,8 @@ def _submit(turn: Turn, run: TaskRun, node: Node, kind: JobKind, task: JobTask) 
 
 
 def queue_of(turn: Turn, node: Node) -> str:
-    group = node.task.worker_group or turn.plan.flow.worker_group or {}
-    return str(group.get("key") or DEFAULT_QUEUE)
+    """Return the route of the task: its own choice of worker, else its flow's."""
+    return routes.of_group(node.task.worker_group or turn.plan.flow.worker_group)
 
 
 def slice_of(turn: Turn, run: TaskRun, node: Node, task: JobTask) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from levada.flowfile.loader import Path
 from levada.flowfile.node import Node, is_dynamic
 from levada.flowfile.problems import Report
 from levada.model import flow as model
+from levada.model import routes
 
 _RETRY = {
     "constant": ("interval",),
@@ -144,17 +145,54 @@ def timeout(node: Node) -> str | None:
 
 
 def worker_group(node: Node) -> dict[str, object] | None:
-    """Read where tasks may run: `workerGroup` of 1.x or `workerSelector` of 2.0, as written."""
+    """Read where tasks may run: `workerGroup` of 1.x or `workerSelector` of 2.0."""
+    group, selector = _inner(node, "workerGroup"), _inner(node, "workerSelector")
+    if group is None and selector is None:
+        return None
     out: dict[str, object] = {}
-    for name, known in (("workerGroup", {"key", "fallback"}), ("workerSelector", {"tags", "match", "fallback"})):
-        value = node.get(name)
-        if value is None:
-            continue
-        inner = Node(value, node.at(name), node.report)
-        inner.known(known)
-        inner.finish(name)
-        out.update(inner.data)
-    return out or None
+    if group is not None:
+        key = group.text("key", required=True)
+        if key is not None and (is_dynamic(key) or not routes.TAG.fullmatch(key)):
+            group.error("key", f"`{key}` is no name of a queue: letters, digits, `-`, `_` and `.`, no expression")
+        out["key"] = key
+        _fallback(group, out, ("WAIT", "FAIL", "CANCEL"))
+        group.finish("workerGroup")
+    if selector is not None:
+        out["tags"] = _tags(selector)
+        out["match"] = selector.choice("match", ("ALL", "ANY"), "ALL")
+        _fallback(selector, out, ("FAIL", "WAIT", "CANCEL", "IGNORE"))
+        selector.finish("workerSelector")
+    return out
+
+
+def _inner(node: Node, name: str) -> Node | None:
+    value = node.get(name)
+    return None if value is None else Node(value, node.at(name), node.report)
+
+
+def _tags(node: Node) -> list[str]:
+    value = node.get("tags")
+    tags = [value] if isinstance(value, str) else value
+    if not isinstance(tags, list) or not tags or not all(isinstance(tag, str) for tag in tags):
+        node.error("tags", "must be a list of the tags that a worker has to carry, such as [gpu, linux]")
+        return []
+    if len(tags) > routes.TAGS_MAX:
+        node.error("tags", f"must be at most {routes.TAGS_MAX} tags, but are {len(tags)}")
+    for index, tag in enumerate(tags):
+        if not routes.TAG.fullmatch(tag):
+            node.error(
+                "tags", f"tag {index + 1}, `{tag[:80]}`, is no label: letters, digits, `-`, `_` and `.`, at most 63"
+            )
+    return tags
+
+
+def _fallback(node: Node, out: dict[str, object], options: tuple[str, ...]) -> None:
+    chosen = node.choice("fallback", options)
+    if chosen is not None:
+        out["fallback"] = chosen
+        if chosen != "WAIT":
+            text = f"`{chosen}` has no effect: tasks wait until a worker serves their queue (`levada why` names it)"
+            node.report.warn(node.at("fallback"), text)
 
 
 def identifier(node: Node, pattern: re.Pattern[str], maximum: int, *, of: str) -> str:

@@ -26,9 +26,8 @@ def of_group(group: Mapping[str, Any] | None) -> str:
     """Return the route of `workerGroup: {key}` or `workerSelector: {tags, match}`, as the flow has them."""
     if not group:
         return DEFAULT_QUEUE
-    return route(
-        str(group.get("key") or DEFAULT_QUEUE), map(str, group.get("tags") or ()), match=str(group.get("match") or ALL)
-    )
+    match = str(group.get("match") or "ALL")
+    return route(str(group.get("key") or DEFAULT_QUEUE), map(str, group.get("tags") or ()), match=match)
 
 
 def parsed(text: str) -> tuple[str, frozenset[str], bool]:

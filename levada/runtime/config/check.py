@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from levada.model import routes
 from levada.runtime.config.secret import encryption_key
 from levada.runtime.config.tree import Config
 
@@ -17,6 +18,7 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
     """Yield the path of a setting and what is wrong with it together with the others."""
     yield from _addresses(config)
     yield from _access(config)
+    yield from _workers(config)
     for name, level in config.log.levels.items():
         if level not in LOG_LEVELS:
             yield "log.levels", f"`{name}` must be one of {', '.join(LOG_LEVELS)}, is {level!r}"
@@ -29,6 +31,13 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
         path = getattr(kafka, name)
         if path is not None and not path.is_file():
             yield f"kafka.{name}", f"`kafka.{name}`: there is no file {path}"
+
+
+def _workers(config: Config) -> Iterator[tuple[str, str]]:
+    for setting, names in (("worker.queues", config.worker.queues), ("worker.tags", config.worker.tags)):
+        for name in names:
+            if not routes.TAG.fullmatch(name):
+                yield setting, f"`{setting}`: `{name}` must be letters, digits, `-`, `_` and `.`, at most 63"
 
 
 def is_loopback(host: str) -> bool:
