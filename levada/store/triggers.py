@@ -178,7 +178,14 @@ class Deliveries(Protocol):
 
     async def claim(
         self, tenant: str, namespace: str, flow_id: str, key: str, execution_id: str, at: int
-    ) -> tuple[str, int]:
-        """Return the execution of this key and when it was claimed: these, or those of whoever came first."""
+    ) -> tuple[str, int, bool]:
+        """Return the execution of this key, when it was claimed, and whether its start is known to be sent.
 
-    async def purge(self, before: int, limit: int) -> int: ...
+        These are the given ones, or those of whoever came first.
+        """
+
+    async def sent(self, tenant: str, namespace: str, flow_id: str, key: str) -> None:
+        """Remember that the start of a claimed key is durable."""
+
+    async def purge(self, before: int, limit: int) -> int:
+        """Forget keys that were claimed before then."""

@@ -348,6 +348,10 @@ async def test_the_first_claim_of_a_key_counts(world: World) -> None:
         *(world.deliveries.claim("main", NAMESPACE, "f", "k", f"x{n}", 10 + n) for n in range(5))
     )
     assert len(set(claims)) == 1
-    assert await world.deliveries.claim("main", NAMESPACE, "g", "k", "y", 20) == ("y", 20)
+    id, at, sent = claims[0]
+    assert not sent
+    await world.deliveries.sent("main", NAMESPACE, "f", "k")
+    assert await world.deliveries.claim("main", NAMESPACE, "f", "k", "late", 30) == (id, at, True)
+    assert await world.deliveries.claim("main", NAMESPACE, "g", "k", "y", 20) == ("y", 20, False)
     assert await world.deliveries.purge(20, 10) == 1
-    assert await world.deliveries.claim("main", NAMESPACE, "f", "k", "z", 30) == ("z", 30)
+    assert await world.deliveries.claim("main", NAMESPACE, "f", "k", "z", 30) == ("z", 30, False)

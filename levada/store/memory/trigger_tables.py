@@ -41,4 +41,4 @@ class TriggerTables:
     flows: dict[tuple[str, str, str], tuple[int, int, str | None]] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     fired: dict[tuple[str, int], Fired] = field(default_factory=dict)
-    deliveries: dict[tuple[str, str, str, str], tuple[str, int]] = field(default_factory=dict)
+    deliveries: dict[tuple[str, str, str, str], tuple[str, int, bool]] = field(default_factory=dict)

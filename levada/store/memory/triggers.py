@@ -237,11 +237,15 @@ class MemoryDeliveries:
 
     async def claim(
         self, tenant: str, namespace: str, flow_id: str, key: str, execution_id: str, at: int
-    ) -> tuple[str, int]:
-        return self._claims.setdefault((tenant, namespace, flow_id, key), (execution_id, at))
+    ) -> tuple[str, int, bool]:
+        return self._claims.setdefault((tenant, namespace, flow_id, key), (execution_id, at, False))
+
+    async def sent(self, tenant: str, namespace: str, flow_id: str, key: str) -> None:
+        execution_id, at, _ = self._claims[tenant, namespace, flow_id, key]
+        self._claims[tenant, namespace, flow_id, key] = (execution_id, at, True)
 
     async def purge(self, before: int, limit: int) -> int:
-        gone = [key for key, (_, at) in self._claims.items() if at < before][:limit]
+        gone = [key for key, (_, at, _) in self._claims.items() if at < before][:limit]
         for key in gone:
             del self._claims[key]
         return len(gone)

@@ -68,6 +68,7 @@ CREATE TABLE webhook_delivery (
     key          text   NOT NULL,
     execution_id text   NOT NULL,
     at           bigint NOT NULL,
+    sent         bool   NOT NULL DEFAULT false,  -- false: the start may have to be sent again
     PRIMARY KEY (tenant, namespace, flow_id, key)
 );
 CREATE INDEX webhook_delivery_at ON webhook_delivery (at);

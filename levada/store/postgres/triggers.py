@@ -172,9 +172,12 @@ class PostgresDeliveries:
 
     async def claim(
         self, tenant: str, namespace: str, flow_id: str, key: str, execution_id: str, at: int
-    ) -> tuple[str, int]:
+    ) -> tuple[str, int, bool]:
         row = await self._database.fetchrow(DELIVERIES["claim"], tenant, namespace, flow_id, key, execution_id, at)
-        return row["execution_id"], row["at"]
+        return row["execution_id"], row["at"], row["sent"]
+
+    async def sent(self, tenant: str, namespace: str, flow_id: str, key: str) -> None:
+        await self._database.execute(DELIVERIES["sent"], tenant, namespace, flow_id, key)
 
     async def purge(self, before: int, limit: int) -> int:
         return await self._database.execute(DELIVERIES["purge"], before, limit)

@@ -14,6 +14,7 @@ from levada.runtime.clock import Clock, new_id
 from levada.runtime.config import Config
 from levada.runtime.health import Health
 from levada.runtime.platform import Platform
+from levada.runtime.starting import Starter
 from levada.sdk.registry import Registry
 from levada_api.auth import Gate
 from levada_api.gateway.gateway import Gateway
@@ -40,6 +41,12 @@ class Api:
     @property
     def clock(self) -> Clock:
         return self.platform.clock
+
+    @property
+    def starter(self) -> Starter:
+        """What makes starts out of flows."""
+        platform = self.platform
+        return Starter(platform.clock, self.environment, platform.secrets, platform.kv, platform.encryption_key)
 
     def now(self) -> int:
         """Epoch microseconds."""

@@ -6,30 +6,12 @@ from levada import expr
 from levada.engine import context, inputs
 from levada.model.errors import UserError
 from levada.model.flow import Flow, Input
-from levada.runtime import sealing
 from levada_api.context import Api
 
 
 async def for_start(api: Api, flow: Flow, execution_id: str, values: dict[str, Any]) -> dict[str, Any] | None:
     """Return the inputs of the execution. Raises InvalidInputs with one finding per wrong input."""
-    if not flow.inputs:
-        return None
-    return sealed(api, flow, inputs.resolve(flow, values, now=api.now(), seed=execution_id))
-
-
-def sealed(api: Api, flow: Flow, tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the inputs with those of type SECRET encrypted. Without an encryption key they stay as they are."""
-    key = api.platform.encryption_key
-    for declared in flow.inputs:
-        if key is None or declared.type != "SECRET":
-            continue
-        *path, last = declared.id.split(".")
-        node = tree
-        for part in path:
-            node = node.get(part) or {}
-        if isinstance(node.get(last), str):
-            node[last] = sealing.seal(key, node[last], api.clock.random_bytes(sealing.NONCE_BYTES))
-    return tree
+    return api.starter.inputs(flow, execution_id, values)
 
 
 async def report(api: Api, flow: Flow, execution_id: str, values: dict[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from aiohttp import web
 
 from levada.model.commands import StartExecution
 from levada.model.flow import Flow
+from levada.runtime.created import document
 from levada_api import errors, inputs, labels
 from levada_api.call import Call, instant, json
 from levada_api.commands import load, send_start
 from levada_api.executions import resolving
 from levada_api.render import execution as render
-from levada_api.render.times import date, duration
 
 KINDS = frozenset({"NORMAL", "TEST", "PLAYGROUND", "LOOP"})
 TERMINAL_LOOK_S = 1.0
@@ -109,42 +109,8 @@ def _gone(call: Call) -> bool:
 
 
 def created(call: Call, flow: Flow, command: StartExecution, now: int) -> dict[str, Any]:
-    """The execution as it will be created. Written out by hand, because every start pays for it."""
-    moment = date(now)
-    execution_id = command.execution_id
-    own: list[tuple[str, str]] = [*flow.labels, *command.labels]
-    if flow.labels and command.labels:
-        own = labels.merged(own)
-    own.append((labels.CORRELATION_ID, command.correlation_id or execution_id))
-    out: dict[str, Any] = {
-        "tenantId": command.tenant,
-        "id": execution_id,
-        "namespace": flow.namespace,
-        "flowId": flow.id,
-        "flowRevision": flow.revision,
-        "state": {
-            "current": "CREATED",
-            "histories": [{"state": "CREATED", "date": moment}],
-            "startDate": moment,
-            "duration": duration(0),
-        },
-        "labels": render.labels(own),
-        "originalId": execution_id,
-        "deleted": False,
-        "metadata": {"attemptNumber": 1, "originalCreatedDate": moment},
-        "url": url(call, flow.namespace, flow.id, execution_id),
-    }
-    if command.inputs:
-        out["inputs"] = command.inputs
-    if flow.variables:
-        out["variables"] = flow.variables
-    if command.trigger is not None:
-        out["trigger"] = render.origin(command.trigger)
-    if command.scheduled is not None:
-        out["scheduleDate"] = date(command.scheduled)
-    if command.kind is not None:
-        out["kind"] = command.kind
-    return out
+    """The execution as it will be created."""
+    return document(flow, command, now, call.api.address())
 
 
 def url(call: Call, namespace: str, flow_id: str, execution_id: str) -> str:

@@ -2,4 +2,4 @@
 INSERT INTO webhook_delivery AS d (tenant, namespace, flow_id, key, execution_id, at)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (tenant, namespace, flow_id, key) DO UPDATE SET execution_id = d.execution_id
-RETURNING execution_id, at
+RETURNING execution_id, at, sent
