@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from apart import Apart, apart
+from apart import Apart, apart, request
+from installation import free_port
 
 HELLO = """\
 id: hello
@@ -65,6 +68,90 @@ def test_a_flow_runs_through_the_gateway(services: Apart) -> None:
     assert not any("DATABASE" in line or "hunter2" in line or "TOKEN" in line for line in lines)
     assert not any("LEVADA_DATABASE_URL" in value for value in worker_environment(worker.process.pid))
     assert worker.stop() == 0
+
+
+def running(execution: dict[str, Any]) -> bool:
+    return any(run["state"]["current"] == "RUNNING" for run in execution.get("taskRunList") or [])
+
+
+def attempts(execution: dict[str, Any]) -> list[str]:
+    return [attempt["state"]["current"] for attempt in execution["taskRunList"][0]["attempts"]]
+
+
+def test_a_killed_worker_loses_its_lease_and_another_runs_the_next_attempt(services: Apart) -> None:
+    first = services.start("worker", "one").wait_ready()
+    services.deploy(SLEEP)
+    id = services.run("sleep")
+    services.until(id, running)
+    services.start("worker", "two").wait_ready()
+    first.stop(signal.SIGKILL)
+    found = services.ended(id)
+    assert found["state"]["current"] == "SUCCESS"
+    assert len(attempts(found)) == 2
+    services.logs(id, has="the worker was lost: attempt 2 follows")
+
+
+def test_a_stop_lets_a_task_finish_and_gives_back_what_does_not(services: Apart) -> None:
+    patient = services.start("worker", "patient").wait_ready()
+    services.deploy(SLEEP)
+    id = services.run("sleep")
+    services.until(id, running)
+    assert patient.stop() == 0
+    assert attempts(services.ended(id, 5)) == ["SUCCESS"]
+
+    hasty = services.start("worker", "hasty", LEVADA_SERVER_SHUTDOWN_GRACE="2").wait_ready()
+    id = services.run("sleep")
+    services.until(id, running)
+    services.start("worker", "next").wait_ready()
+    assert hasty.stop() == 0
+    found = services.ended(id)
+    assert found["state"]["current"] == "SUCCESS"
+    assert len(attempts(found)) == 2
+    services.logs(id, has="the worker stopped and gave the attempt back")
+
+
+def test_a_worker_outlives_its_gateways(services: Apart) -> None:
+    other = services.start("api", "other")
+    worker = services.start("worker").wait_ready()
+    services.deploy(SLEEP)
+    id = services.run("sleep")
+    services.until(id, running)
+    services.services.pop("api").stop(signal.SIGKILL)
+    assert attempts(services.ended(id)) == ["SUCCESS"]
+    assert attempts(services.ended(services.run("sleep"))) == ["SUCCESS"]
+
+    id = services.run("sleep")
+    services.until(id, running)
+    other.stop(signal.SIGKILL)
+    worker.wait_until(lambda: worker.health().get("status") == "DOWN")
+    assert "does not answer" in str(worker.health())
+    assert worker.health("liveness")["status"] == "UP"
+    again = services.start("api", "again", LEVADA_PORT=str(other.port))
+    again.port = other.port
+    again.wait_ready()
+    worker.wait_ready()
+    found = services.ended(id)
+    assert found["state"]["current"] == "SUCCESS"
+
+
+def test_a_worker_waits_for_its_gateway_and_says_why(tmp_path: Path, database: str) -> None:
+    with apart(tmp_path, database) as services:
+        port = free_port()
+        worker = services.start("worker", LEVADA_WORKER_GATEWAY_URL=f"http://127.0.0.1:{port}")
+        worker.wait_until(lambda: "does not answer" in str(worker.health()))
+        wrong = services.start(
+            "worker", "wrong", LEVADA_WORKER_GATEWAY_URL=f"http://127.0.0.1:{port}", LEVADA_WORKER_TOKEN="guessed"
+        )
+        api = services.start("api", LEVADA_PORT=str(port))
+        api.port = port
+        api.wait_ready()
+        worker.wait_ready()
+        wrong.wait_until(lambda: "wrong token" in str(wrong.health()))
+        assert wrong.health()["status"] == "DOWN"
+        assert "LEVADA_WORKER_TOKEN" in wrong.process.wait_for("wrong token")
+        assert wrong.stop() == 0
+        status, body = request(port, "POST", "/api/v1/worker/renew", "{}", {"Authorization": "Bearer guessed"})
+        assert (status, body["kind"]) == (401, "Unwelcome")
 
 
 def worker_environment(pid: int) -> list[str]:

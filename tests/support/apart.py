@@ -11,7 +11,7 @@ import http.client
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from installation import TERMINAL, free_port
 from product import LEVADA, Process
 
 TOKEN = "the-workers-token-of-the-tests"
-READY_S = 60.0
+READY_S = 30.0
 
 
 class Service:
     """One process, with the ports it was told to use."""
 
-    def __init__(self, name: str, kind: str, folder: Path, env: dict[str, str]) -> None:
+    def __init__(self, name: str, kind: str, folder: Path, env: dict[str, str], told: Callable[[], str]) -> None:
+        self._told = told
         self.name, self.kind = name, kind
         self.port, self.management = free_port(), free_port()
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +53,7 @@ class Service:
     def wait_until(self, condition: Any, seconds: float = READY_S) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"{self.name}: {self.health()}\n" + "\n".join(self.process.lines[-40:])
+            assert time.monotonic() < deadline, f"{self.name}: {self.health()}{self._told()}"
             time.sleep(0.05)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = READY_S) -> int:
@@ -91,7 +92,9 @@ class Apart:
             own["LEVADA_WORKER_GATEWAY_URL"] = ",".join(
                 each.url for each in self.services.values() if each.kind == "api"
             )
-        started = Service(name, kind, self.folder / name, {**own, "LEVADA_DATA_DIR": str(self.folder / name), **env})
+        started = Service(
+            name, kind, self.folder / name, {**own, "LEVADA_DATA_DIR": str(self.folder / name), **env}, self.told
+        )
         self.services[name] = started
         return started
 
