@@ -25,6 +25,7 @@ REASONS: dict[int, str] = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
     409: "Illegal state",
     410: "Gone",
     413: "Request Entity Too Large",

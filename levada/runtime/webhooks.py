@@ -13,6 +13,7 @@ repeat of a request whose process died between the two sends the start again, un
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,6 +40,7 @@ LONGEST_KEY = 255
 #: How long a claimed key is remembered.
 KEPT_US = 7 * 86_400_000_000
 LOOK_S = 1.0
+_KEY = re.compile(r"(/executions/webhook/[^/?]*/[^/?]*/)[^?]*")
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -202,6 +204,11 @@ def _flag(trigger: Trigger, name: str) -> bool:
     """Return a flag of a flow file, where quoted ones are accepted too."""
     value = trigger.properties.get(name)
     return value is True or str(value).lower() == "true"
+
+
+def masked(href: str) -> str:
+    """Return the address of a request without the key of a webhook, for logs."""
+    return _KEY.sub(r"\1******", href)
 
 
 def waits(trigger: Trigger) -> bool:

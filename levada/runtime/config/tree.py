@@ -189,6 +189,15 @@ class Indexer:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    head_timeout: float = setting(10.0, "Longest wait for the head of a request", kind="seconds", low=0.1, high=HOUR_S)
+    body_timeout: float = setting(30.0, "Longest wait for the body of a request", kind="seconds", low=0.1, high=HOUR_S)
+    memory: int = setting(
+        256 * MIB, "Most bytes of bodies that a webhook service holds at a time; beyond it answers 503", kind="bytes", low=MIB
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """Days; 0 keeps for ever."""
 
@@ -257,6 +266,7 @@ class Config:
     executor: Executor = field(default_factory=Executor)
     worker: Worker = field(default_factory=Worker)
     scheduler: Scheduler = field(default_factory=Scheduler)
+    webhook: Webhook = field(default_factory=Webhook)
     indexer: Indexer = field(default_factory=Indexer)
     retention: Retention = field(default_factory=Retention)
     limits: Limits = field(default_factory=Limits)

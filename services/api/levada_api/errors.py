@@ -28,6 +28,7 @@ from levada.runtime.answers import (
     too_large,
     unprocessable,
 )
+from levada.runtime.webhooks import masked
 from levada.store.port import Exists, Missing
 
 log = logging.getLogger("levada.api")
@@ -95,7 +96,7 @@ def answer(error: Exception, method: str, href: str, new_id: Any) -> web.Respons
     known = classify(error)
     if known is None:
         number = new_id()
-        log.error("request %s %s failed, error id %s", method, href, number, exc_info=error)
+        log.error("request %s %s failed, error id %s", method, masked(href), number, exc_info=error)
         known = ApiError(500, f"error id {number}; the server's log has the cause")
     return web.Response(
         status=known.status,

@@ -1,1 +1,1 @@
-"""The scheduler service: schedules, polling and realtime triggers. This release fires nothing by time yet."""
+"""The scheduler service: fires schedules, once per date however many of it run. Start reading at `scheduler.py`."""

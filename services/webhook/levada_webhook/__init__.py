@@ -1,1 +1,1 @@
-"""The webhook service: public ingestion of webhooks, and nothing else. In this release the api service answers them."""
+"""The webhook service: public ingestion of webhooks, and nothing else; it scales alone. Start reading at `server.py`."""
