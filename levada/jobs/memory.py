@@ -144,7 +144,7 @@ class MemoryJobs:
             namespace=job.namespace,
             flow_id=job.flow_id,
             lease=lease.state,
-            until=lease.until,
+            left_us=lease.until - self._clock.now_us(),
         )
 
     def notify(self) -> None:

@@ -12,6 +12,8 @@ that fails in between, nobody has the attempt and nobody may try again (the comm
 runs out, and the executor, which knows of no start, submits it again. The lease of an attempt that ended is cleared by the
 executor's commit of its result, in the row version it writes anyway.
 
+Leases run on the clock of the database, as this process last saw it: clocks of hosts may differ.
+
 The bus may be another system than this database, so nothing here relies on writing to both at once: what is sent is sent
 before the row forgets it, and whoever receives it twice tells it by attempt and token.
 
@@ -34,6 +36,8 @@ from levada.model.jobs import Claim, Grant, Held
 SQL = Statements(Path(__file__).parent / "sql")
 
 TOKEN_BYTES = 16
+#: How long the difference between this machine's clock and the database's is taken to hold.
+COMPARED_S = 10.0
 #: A lease that was marked as lost is reported again after this: whoever marked it died before it was forgotten.
 LOST_AGAIN_S = 5.0
 
@@ -64,6 +68,7 @@ class PostgresJobs:
         self._failpoint = failpoint
         self._dealer = Dealer(self, busy_poll_s=busy_poll_s, idle_poll_s=idle_poll_s)
         self._withdrawn = Signal()
+        self._ahead_us, self._compared = 0, -COMPARED_S
         self._told: dict[str, set[str]] = {}
         self._closed = False
 
@@ -75,7 +80,7 @@ class PostgresJobs:
     async def deal(self, kind: Kind, wants: Sequence[Want]) -> list[list[Claim]]:
         queues, tags = kind
         order = shared_out([want.limit for want in wants])
-        until = self._now_us() + self._lease_us
+        until = await self._now() + self._lease_us
         tokens = [self._random_bytes(TOKEN_BYTES).hex() for _ in order]
         workers = [wants[place].worker for place in order]
         wanted = await self._routes(queues, tags) if tags else list(queues)
@@ -108,7 +113,7 @@ class PostgresJobs:
     async def renew(self, worker: str, held: Sequence[Held]) -> list[Held]:
         if not held:
             return []
-        until = self._now_us() + self._lease_us
+        until = await self._now() + self._lease_us
         rest = await self._renew(SQL["renew_free"], worker, held, until)
         # A row that a commit has locked was passed over. Waiting for several at once could deadlock with that commit.
         return [one for one in rest if await self._renew(SQL["renew"], worker, [one], until)]
@@ -156,7 +161,7 @@ class PostgresJobs:
             )
 
     async def expire(self, limit: int) -> int:
-        now = self._now_us()
+        now = await self._now()
         rows = await self._database.fetch(SQL["expire"], now, now - int(LOST_AGAIN_S * 1_000_000), limit)
         if not rows:
             return 0
@@ -176,13 +181,22 @@ class PostgresJobs:
             return []
         ids = [one.execution_id for one in held], [one.task_run_id for one in held], [one.token for one in held]
         rows = await self._database.fetch(SQL["grants"], *ids)
+        now = await self._now()
         found: dict[Held, Grant] = {}
         for execution_id, id, attempt, token, lease, until, tenant, namespace, flow_id in rows:
             one = Held(execution_id, id, attempt, token)
             found[one] = Grant(
-                held=one, tenant=tenant, namespace=namespace, flow_id=flow_id, lease=lease, until=until or 0
+                held=one, tenant=tenant, namespace=namespace, flow_id=flow_id, lease=lease, left_us=(until or 0) - now
             )
         return [found.get(one) for one in held]
+
+    async def _now(self) -> int:
+        """Return the time of leases: the database's, so that processes whose clocks differ agree on when one ran out."""
+        at = asyncio.get_running_loop().time()
+        if at - self._compared >= COMPARED_S:
+            self._ahead_us = await self._database.fetchval(SQL["now"]) - self._now_us()
+            self._compared = at
+        return self._now_us() + self._ahead_us
 
     def notify(self) -> None:
         """Attempts were submitted: look now."""

@@ -78,14 +78,14 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """What the work queue knows of a claim. `lease` None: the attempt is over; `until` is epoch microseconds."""
+    """What the work queue knows of a claim. `lease` None: the attempt is over; `left_us`: how long it is still good."""
 
     held: Held
     tenant: str
     namespace: str
     flow_id: str
     lease: str | None
-    until: int
+    left_us: int
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

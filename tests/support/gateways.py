@@ -38,7 +38,7 @@ class AnyClaim:
 
     async def grants(self, held: Sequence[Held]) -> list[Grant | None]:
         return [
-            Grant(held=one, tenant="main", namespace="company.team", flow_id="f", lease="claimed", until=2**62)
+            Grant(held=one, tenant="main", namespace="company.team", flow_id="f", lease="claimed", left_us=2**62)
             for one in held
         ]
 

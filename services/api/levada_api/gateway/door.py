@@ -36,7 +36,7 @@ T = TypeVar("T")
 #: A claim that was found good is not looked up again for so long.
 KEPT_S = 3.0
 #: Past the end of its lease a claim is still good for what was under way: a worker that lost it kills the task by then.
-AFTERWARDS_US = 5_000_000
+AFTERWARDS_S = 5.0
 #: Lines of an attempt that ended are still taken for so long after its claim was last seen.
 LINES_S = 600.0
 KEPT_CLAIMS = 50_000
@@ -89,7 +89,7 @@ class Claims:
         self._clock = clock
         self._known: OrderedDict[Held, tuple[Grant, float]] = OrderedDict()
 
-    def dealt(self, claims: Sequence[Claim]) -> None:
+    def dealt(self, claims: Sequence[Claim], lease_s: float) -> None:
         """Remember claims that this gateway hands out itself."""
         for claim in claims:
             job = claim.job
@@ -101,15 +101,14 @@ class Claims:
                     namespace=job.namespace,
                     flow_id=job.flow_id,
                     lease="claimed",
-                    until=claim.lease_until,
+                    left_us=int(lease_s * 1_000_000),
                 )
             )
 
     async def good(self, header: str | None) -> Grant:
         """Return what the claim in the header may do. Raises Forbidden."""
         held = wire.attempt_of(header)
-        known = self._recent(held, KEPT_S)
-        grant = known if known is not None else await self._looked_up(held)
+        grant = self._recent(held, KEPT_S) or await self._looked_up(held)
         if grant is None or grant.lease not in ("claimed", "cancel"):
             metrics.GATEWAY_REFUSED.inc("claim")
             self._known.pop(held, None)
@@ -117,7 +116,7 @@ class Claims:
                 f"attempt {held.attempt} of task run {held.task_run_id} is over, or somebody else's: its claim opens "
                 "nothing any more"
             )
-        if grant.until + AFTERWARDS_US < self._clock.now_us():
+        if grant.left_us / 1_000_000 + AFTERWARDS_S < self._clock.monotonic() - self._known[held][1]:
             metrics.GATEWAY_REFUSED.inc("lease")
             raise wire.Forbidden(f"the lease of attempt {held.attempt} of task run {held.task_run_id} ran out")
         return grant

@@ -36,7 +36,7 @@ async def claim(call: Call) -> web.StreamResponse:
     with call.api.streams.open():
         asked = jobs.claim(wanted.worker, wanted.queues, wanted.limit, timeout_s=timeout_s, tags=wanted.tags)
         claims = await call.api.gateway.polls.wait(call.request, asked, counted=True)
-    call.api.gateway.claims.dealt(claims)
+    call.api.gateway.claims.dealt(claims, call.api.config.worker.lease)
     response = answer(claims)
     try:
         await _deliver(call.request, response)

@@ -28,6 +28,7 @@ log = logging.getLogger("levada.worker.gateway")
 
 CONNECT_S = 3.0
 ANSWER_S = 30.0
+PIECE_BYTES = 256 * 1024
 #: How long an idle connection is kept; the gateway keeps it longer, so that it is never closed under a request.
 KEEPALIVE_S = 20.0
 AVOIDED_S = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -81,7 +82,7 @@ class Gateways:
     ) -> Any:
         """POST a question and return its answer, in this shape. Raises what the gateway raised; Transient while none answers."""
         async with self.request(
-            "POST", path, data=lambda: wire.encode(body), held=held, answer_s=answer_s, again=again
+            "POST", path, data=lambda: sendable(wire.encode(body)), held=held, answer_s=answer_s, again=again
         ) as response:
             data = await response.read()
         if not data:
@@ -198,6 +199,17 @@ class Gateways:
         if not self._told:
             log.warning("the worker has no gateway and keeps trying: %s", trouble)
             self._told = True
+
+
+def sendable(data: bytes) -> bytes | AsyncIterator[bytes]:
+    """Return what to send for these bytes: many of them in pieces, so that the event loop is not held up."""
+    return data if len(data) <= PIECE_BYTES else _pieces(data)
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    view = memoryview(data)
+    for start in range(0, len(data), PIECE_BYTES):
+        yield bytes(view[start : start + PIECE_BYTES])
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> Exception:

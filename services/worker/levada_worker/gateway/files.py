@@ -19,7 +19,7 @@ from levada.files.port import Stat
 from levada.model.errors import Transient
 from levada.model.jobs import Held
 from levada.runtime import wire
-from levada_worker.gateway.connection import Gateways
+from levada_worker.gateway.connection import Gateways, sendable
 from levada_worker.gateway.upload import Upload
 
 CHUNK_BYTES = 1024 * 1024
@@ -35,7 +35,7 @@ class HttpFiles:
     async def put(self, uri: str, content: bytes | AsyncIterator[bytes] | Path) -> Stat:
         paths.resolve(uri)
         if isinstance(content, bytes):
-            return await self._put(uri, lambda: content)
+            return await self._put(uri, lambda: sendable(content))
         if isinstance(content, Path):
             return await self._put(uri, lambda: _chunks_of(content))
         async with Upload(content) as upload:
