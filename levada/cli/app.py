@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dev": ("standalone", "Run everything for development, with a folder of flows kept live."),
     "standalone": ("standalone", "Run all services in one process."),
     "serve": ("serve", "Run one service."),
+    "migrate": ("migrate", "Bring the database to the schema of this release."),
     "cluster": ("cluster", "Run every service as processes of its own on this machine."),
     "run": ("run", "Deploy the flow of FILE, run it, and show its logs until it ends."),
     "validate": ("validate", "Check flow files without a server."),

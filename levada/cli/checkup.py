@@ -16,6 +16,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -194,8 +195,6 @@ async def database(config: Config) -> list[Finding]:
         return [Finding("database", GOOD, "embedded PostgreSQL, started and checked together with Levada")]
     import asyncpg
 
-    from levada.store import migrate
-
     try:
         connection = await asyncpg.connect(config.database.url, timeout=config.database.connect_timeout)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
@@ -213,10 +212,7 @@ async def database(config: Config) -> list[Finding]:
             if skew < SKEW_S
             else Finding("database clock", DOUBTFUL, f"{skew:.1f} s from ours", "run a time service on both machines")
         )
-        applied = 0
-        with contextlib.suppress(asyncpg.UndefinedTableError):
-            applied = int(await connection.fetchval("SELECT coalesce(max(version), 0) FROM schema_migration"))
-        findings.append(_schema(applied, len(migrate.read())))
+        findings.append(await _schema(connection))
         return findings
     finally:
         with contextlib.suppress(TimeoutError):
@@ -231,10 +227,14 @@ def _version(major: int) -> Finding:
     )
 
 
-def _schema(applied: int, known: int) -> Finding:
-    if applied > known:
-        return Finding(
-            "schema", BAD, f"migration {applied}, newer than this program's {known}", "run the release that made it"
-        )
-    pending = known - applied
-    return Finding("schema", GOOD, f"migration {applied}" + (f", {pending} more at the next start" if pending else ""))
+async def _schema(connection: Any) -> Finding:
+    from levada.store import migrate
+
+    try:
+        missing, newer = await migrate.pending(connection), await migrate.unknown(connection)
+    except LevadaError as error:
+        return Finding("schema", BAD, str(error), "run the release that made it")
+    if missing:
+        return Finding("schema", DOUBTFUL, f"{len(missing)} migrations are to be done", "run `levada migrate`")
+    more = f", and {len(newer)} of a newer release that this one works with" if newer else ""
+    return Finding("schema", GOOD, f"{len(migrate.read())} migrations{more}")

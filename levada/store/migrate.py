@@ -2,8 +2,12 @@
 
 A migration is a file `NNNN_name.sql` in `migrations/`, numbered from 0001 without a gap, that may hold any number of
 statements. It is applied once, in one transaction with the line in `schema_migration` that records it, and never edited
-afterwards: its checksum is compared on every start. Files only add in one release and remove in the next, because the
-release before may still be running.
+afterwards: its checksum is compared on every start.
+
+Files only add in one release and remove in the next, because the release before may still be running: a release works on a
+database that newer ones have added to. A file that takes something away says so with a line `-- needs code of NNNN` among
+its first comments: only code that knows migration NNNN works with what is left. The number is recorded with the migration,
+so that a release that never heard of the file knows whether it must stay away (`DatabaseTooNew`).
 
 A file whose first line is `-- no transaction` is for what Postgres refuses inside one (CREATE INDEX CONCURRENTLY). It holds
 exactly one statement and must do no harm when it runs a second time, since a crash can come between it and its record.
@@ -40,20 +44,33 @@ TABLE_LOCK_TIMEOUT_MS = 30_000
 
 FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 NO_TRANSACTION = "-- no transaction"
+NEEDS = re.compile(r"-- needs code of (\d{4})")
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migration (
     version    integer     PRIMARY KEY,
     name       text        NOT NULL,
     checksum   text        NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT now()
-)"""
-RECORD = "INSERT INTO schema_migration (version, name, checksum) VALUES ($1, $2, $3)"
-APPLIED = "SELECT version, name, checksum FROM schema_migration ORDER BY version"
+    applied_at timestamptz NOT NULL DEFAULT now(),
+    needs_code integer     NOT NULL DEFAULT 0
+);
+DO $$ BEGIN
+    -- Tables of before have not this column. Adding one that is there already would wait for everybody who reads it.
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = 'schema_migration'::regclass AND attname = 'needs_code'
+    ) THEN
+        ALTER TABLE schema_migration ADD COLUMN needs_code integer NOT NULL DEFAULT 0;
+    END IF;
+END $$"""
+RECORD = "INSERT INTO schema_migration (version, name, checksum, needs_code) VALUES ($1, $2, $3, $4)"
+APPLIED = """
+SELECT version, name, checksum, coalesce((to_jsonb(m) ->> 'needs_code')::integer, 0) AS needs_code
+FROM schema_migration AS m
+ORDER BY version"""
 
 
 class DatabaseTooNew(UserError):
-    """The database was migrated by a newer release than this one."""
+    """The database was migrated by a newer release, and this one does not work with what it took away."""
 
 
 class MigrationFailed(Defect):
@@ -82,6 +99,16 @@ class Migration:
         return hashlib.sha256(self.sql.replace("\r\n", "\n").encode()).hexdigest()
 
     @property
+    def needs(self) -> int:
+        """The migration that code must know to work after this one; 0 for one that only adds."""
+        for line in self.sql.splitlines():
+            if not line.startswith("--"):
+                break
+            if found := NEEDS.fullmatch(line.strip()):
+                return int(found[1])
+        return 0
+
+    @property
     def transactional(self) -> bool:
         return self.sql.split("\n", 1)[0].strip().lower() != NO_TRANSACTION
 
@@ -97,6 +124,8 @@ def read(folder: Path = FOLDER) -> list[Migration]:
     for expected, migration in enumerate(migrations, start=1):
         if migration.version != expected:
             raise Defect(f"{folder / migration.file}: expected number {expected:04d} here, without gap or repetition")
+        if migration.needs > migration.version:
+            raise Defect(f"{folder / migration.file}: needs code of {migration.needs:04d}, which comes after it")
     return migrations
 
 
@@ -127,28 +156,51 @@ async def pending(conn: Any, folder: Path = FOLDER) -> list[str]:
     return [migration.file for migration in _missing(read(folder), await _applied(conn))]
 
 
-async def _applied(conn: Any) -> list[tuple[int, str, str]]:
+async def unknown(conn: Any, folder: Path = FOLDER) -> list[str]:
+    """Return the migrations of newer releases that the database has; this release works with them all the same."""
+    applied = await _applied(conn)
+    migrations = read(folder)
+    _missing(migrations, applied)
+    return [f"{one.version:04d}_{one.name}.sql" for one in applied if one.version > len(migrations)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """What the database says of a migration."""
+
+    version: int
+    name: str
+    checksum: str
+    needs_code: int
+
+
+async def _applied(conn: Any) -> list[_Applied]:
     if await conn.fetchval("SELECT to_regclass('schema_migration')") is None:
         return []
-    return [(row["version"], row["name"], row["checksum"]) for row in await conn.fetch(APPLIED)]
+    return [_Applied(*row) for row in await conn.fetch(APPLIED)]
 
 
-def _missing(migrations: Sequence[Migration], applied: Sequence[tuple[int, str, str]]) -> list[Migration]:
+def _missing(migrations: Sequence[Migration], applied: Sequence[_Applied]) -> list[Migration]:
     """Compare what is with what should be; return what is still to do."""
-    newer = [f"{version:04d}_{name}" for version, name, _ in applied if version > len(migrations)]
-    if newer:
+    known = len(migrations)
+    breaking = [one for one in applied if one.version > known and one.needs_code > known]
+    if breaking:
+        listed = ", ".join(f"{one.version:04d}_{one.name} (needs code of {one.needs_code:04d})" for one in breaking)
         raise DatabaseTooNew(
-            f"the database was migrated by a newer Levada: it has {', '.join(newer)}, this release knows "
-            f"{len(migrations)} migrations. Start the newer release, or restore a backup from before its first start."
+            f"the database was migrated by a newer Levada, and this one does not work with it any more: it has {listed}, "
+            f"this release knows {known} migrations. Start the newer release, or restore a backup from before."
         )
-    for version, name, checksum in applied:
+    for one in applied:
+        if one.version > known:
+            continue
+        version, name, checksum = one.version, one.name, one.checksum
         ours = migrations[version - 1]
         if ours.checksum != checksum:
             raise MigrationChanged(
                 f"migration {ours.file} is not the one that the database applied as {version:04d}_{name}.sql: their "
                 f"checksums differ. An applied migration is never edited; restore the file and put the change in a new one."
             )
-    done = {version for version, _, _ in applied}
+    done = {one.version for one in applied}
     return [migration for migration in migrations if migration.version not in done]
 
 
@@ -172,10 +224,10 @@ async def _apply(conn: Any, migration: Migration) -> None:
             async with conn.transaction():
                 await conn.execute(f"SET LOCAL lock_timeout = {TABLE_LOCK_TIMEOUT_MS}; SET LOCAL statement_timeout = 0")
                 await conn.execute(migration.sql, timeout=LONGEST_MIGRATION_S)
-                await conn.execute(RECORD, migration.version, migration.name, migration.checksum)
+                await conn.execute(RECORD, migration.version, migration.name, migration.checksum, migration.needs)
         else:
             await conn.execute(migration.sql, timeout=LONGEST_MIGRATION_S)
-            await conn.execute(RECORD, migration.version, migration.name, migration.checksum)
+            await conn.execute(RECORD, migration.version, migration.name, migration.checksum, migration.needs)
     except asyncpg.LockNotAvailableError as error:
         raise Transient(
             f"migration {migration.file} waited {TABLE_LOCK_TIMEOUT_MS / 1000:.0f} s for a table that others use: {error}"

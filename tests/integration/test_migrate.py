@@ -74,11 +74,42 @@ async def test_line_endings_of_a_checkout_change_no_checksum(conn: Any, folder: 
     assert await migrate.migrate(conn, folder) == []
 
 
-async def test_a_database_newer_than_the_code_is_refused(conn: Any, folder: Path) -> None:
+async def test_a_database_that_newer_code_added_to_is_used(conn: Any, folder: Path) -> None:
+    (folder / "0003_more.sql").write_text("-- Something new.\nCREATE TABLE three (c int)")
     await migrate.migrate(conn, folder)
-    (folder / "0002_two.sql").unlink()
-    with pytest.raises(migrate.DatabaseTooNew, match="0002_two"):
+    (folder / "0003_more.sql").unlink()
+    assert await migrate.pending(conn, folder) == []
+    assert await migrate.migrate(conn, folder) == []
+    assert await migrate.unknown(conn, folder) == ["0003_more.sql"]
+
+
+async def test_a_database_that_newer_code_took_from_is_refused_by_older_code_only(conn: Any, folder: Path) -> None:
+    (folder / "0003_new.sql").write_text("ALTER TABLE one ADD c text")
+    (folder / "0004_less.sql").write_text("-- The old column.\n-- needs code of 0003\nALTER TABLE one DROP a")
+    await migrate.migrate(conn, folder)
+    (folder / "0004_less.sql").unlink()
+    assert await migrate.pending(conn, folder) == []  # code of 0003 does not use the column any more
+    (folder / "0003_new.sql").unlink()
+    with pytest.raises(migrate.DatabaseTooNew, match=r"0004_less \(needs code of 0003\), this release knows 2"):
+        await migrate.pending(conn, folder)
+    with pytest.raises(migrate.DatabaseTooNew):
         await migrate.migrate(conn, folder)
+
+
+async def test_a_record_of_before_is_extended(conn: Any, folder: Path) -> None:
+    await migrate.migrate(conn, folder)
+    await conn.execute("ALTER TABLE schema_migration DROP COLUMN needs_code")
+    assert await migrate.pending(conn, folder) == []
+    (folder / "0003_less.sql").write_text("-- needs code of 0002\nALTER TABLE one DROP a")
+    assert await migrate.migrate(conn, folder) == ["0003_less.sql"]
+    assert await conn.fetchval("SELECT needs_code FROM schema_migration WHERE version = 3") == 2
+
+
+def test_what_a_file_needs_stands_among_its_first_comments() -> None:
+    assert migrate.Migration(9, "a", "-- no transaction\n-- needs code of 0007\nDROP INDEX i").needs == 7
+    assert not migrate.Migration(9, "a", "-- no transaction\n-- needs code of 0007\nDROP INDEX i").transactional
+    assert migrate.Migration(9, "a", "-- needs code of 7\nDROP INDEX i").needs == 0
+    assert migrate.Migration(9, "a", "SELECT 1;\n-- needs code of 0007").needs == 0
 
 
 async def test_a_file_without_transaction_may_build_an_index_concurrently(conn: Any, folder: Path) -> None:
@@ -131,4 +162,10 @@ def test_wrong_numbering_is_a_defect(tmp_path: Path, names: list[str], message: 
     for name in names:
         (tmp_path / name).write_text("SELECT 1")
     with pytest.raises(Defect, match=message):
+        migrate.read(tmp_path)
+
+
+def test_needing_what_comes_later_is_a_defect(tmp_path: Path) -> None:
+    (tmp_path / "0001_a.sql").write_text("-- needs code of 0002\nSELECT 1")
+    with pytest.raises(Defect, match="comes after it"):
         migrate.read(tmp_path)

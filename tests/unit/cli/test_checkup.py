@@ -58,7 +58,8 @@ async def test_a_database_is_looked_at_with_version_clock_and_schema(database: s
 
 async def test_an_empty_database_is_told_what_the_next_start_does(empty_database: str, tmp_path: Path) -> None:
     found = await findings({"data_dir": str(tmp_path), "database.url": empty_database, "port": "0"})
-    assert "more at the next start" in found["schema"].detail
+    assert "to be done" in found["schema"].detail
+    assert "levada migrate" in found["schema"].remedy
 
 
 @pytest.mark.parametrize("port", [0])
