@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from levada.expr.errors import ExpressionError
 from levada.model.jobs import LogEntry, MetricEntry
+from levada.runtime import metrics
 from levada_worker.logs import LEVELS, Identity, LogBuffer
 from levada_worker.mask import Masker
 
@@ -73,6 +74,7 @@ class AttemptLog:
             if self._over == 1:
                 self._add("WARN", self._limit_notice())
             if self._over % SAMPLE:
+                metrics.TASK_LINES_DROPPED.inc("limit")
                 return
         self._add(level, self._clean(message))
 
@@ -112,6 +114,7 @@ class AttemptLog:
             return
         if self.buffer.full:
             self._lost += 1
+            metrics.TASK_LINES_DROPPED.inc("slow")
             return
         me = self.identity
         self._seq += 1

@@ -20,6 +20,7 @@ from levada.jobs.port import Jobs
 from levada.model.commands import TaskFinished
 from levada.model.errors import Transient
 from levada.model.jobs import Claim, Held
+from levada.runtime import metrics
 from levada.runtime.clock import Clock
 from levada.sdk.context import Services
 from levada.sdk.registry import Registry
@@ -99,6 +100,7 @@ class Worker:
     async def run(self, stop: asyncio.Event, abort: asyncio.Event | None = None) -> None:
         """Work until `stop`; then end as the module says. `abort` at any time ends at once."""
         left = self._outbox.open()
+        self._show()
         if left:
             _log.info("%d results of an earlier run of this worker are handed in first", left)
         reporting = asyncio.create_task(self._outbox.run())
@@ -155,6 +157,7 @@ class Worker:
         early = self._early.pop(claim.token, None)
         if early is not None or self._stopping.is_set():
             attempt.stop(early or Stop.SHUTDOWN)
+        self._show()
         task = asyncio.create_task(self._attempt(attempt))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -162,6 +165,7 @@ class Worker:
     async def _attempt(self, attempt: Attempt) -> None:
         token = attempt.claim.token
         result: TaskFinished | None = None
+        began = self._clock.monotonic()
         try:
             result = await attempt.run()
         except Exception:  # noqa: BLE001  our own defect must not cost a slot for ever; the lease runs out and says so
@@ -169,10 +173,13 @@ class Worker:
         finally:
             if result is not None:
                 self._unreported[token] = attempt.held
+                metrics.ATTEMPTS.inc(result.state)
+                metrics.ATTEMPT_DURATION.observe(self._clock.monotonic() - began, result.state)
             else:
                 self._renewed.pop(token, None)
             del self._running[token]
             self._freed.set()
+            self._show()
         if result is not None:
             await self._flush_logs()
             self._outbox.put(result)
@@ -187,6 +194,13 @@ class Worker:
     def _accepted(self, result: TaskFinished) -> None:
         self._unreported.pop(result.token, None)
         self._renewed.pop(result.token, None)
+        self._show()
+
+    def _show(self) -> None:
+        metrics.SLOTS.set(self.config.slots)
+        metrics.SLOTS_USED.set(len(self._running))
+        metrics.LEASES.set(len(self._running) + len(self._unreported))
+        metrics.UNREPORTED.set(len(self._unreported))
 
     # --- leases
 
@@ -241,6 +255,7 @@ class Worker:
                         attempt.job.execution_id,
                         self.config.fence_after_s,
                     )
+                    metrics.WORKER_FENCED.inc()
                     attempt.stop(Stop.FENCED, at_once=True)
 
     def _stop_attempt(self, held: Held, reason: Stop) -> None:

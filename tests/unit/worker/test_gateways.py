@@ -15,8 +15,9 @@ from levada.model.errors import Transient, UserError
 from levada.model.jobs import Held
 from levada.runtime import wire
 from levada.runtime.clock import SystemClock
-from levada_worker.gateway.connection import Gateways
+from levada_worker.gateway.connection import Gateways, NotSent
 from levada_worker.gateway.files import HttpFiles
+from levada_worker.gateway.services import HttpServices
 
 HELD = Held("e", "t", 1, "x")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -185,6 +186,32 @@ async def test_an_error_of_an_unknown_kind_keeps_its_family(gateways: Gateways, 
     with pytest.raises(UserError, match="no"):
         await renew(gateways)
     assert gateways.trouble is None
+
+
+async def test_what_a_task_asks_outlasts_a_restart_of_all_gateways(gateways: Gateways, servers: list[Fake]) -> None:
+    away = True
+
+    async def comes_back(_: web.BaseRequest) -> web.StreamResponse:
+        if away:
+            return web.Response(status=502)
+        return web.Response(body=b"null")
+
+    for one in servers:
+        one.handler = comes_back
+    asking = asyncio.create_task(HttpServices(gateways, HELD, HttpFiles(gateways, HELD)).kv.get("n", "k"))
+    await asyncio.sleep(0.5)
+    assert not asking.done()
+    away = False
+    assert await asyncio.wait_for(asking, 10) is None
+
+
+async def test_a_request_that_never_left_is_one_that_did_nothing(servers: list[Fake]) -> None:
+    for one in servers:
+        await one.stop()
+    gateways = Gateways([one.url for one in servers], None, SystemClock(), worker="w")
+    with pytest.raises(NotSent):
+        await renew(gateways)
+    await gateways.close()
 
 
 class TestDownloads:

@@ -9,6 +9,7 @@ Whether there is any gateway at all is `trouble`: None, or what to tell people. 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -28,13 +29,38 @@ log = logging.getLogger("levada.worker.gateway")
 
 CONNECT_S = 3.0
 ANSWER_S = 30.0
+#: How long a request on behalf of a task goes on trying: a restart of all gateways is not the task's failure.
+PATIENCE_S = 30.0
 PIECE_BYTES = 256 * 1024
 #: How long an idle connection is kept; the gateway keeps it longer, so that it is never closed under a request.
 KEEPALIVE_S = 20.0
+RETRY_S = (0.1, 0.3, 1.0, 2.0)
 AVOIDED_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 #: Answers of proxies and of gateways that are stopping: another one may do better.
 _ELSEWHERE = frozenset({502, 504})
+
+
+class NotSent(Transient):
+    """No gateway could be reached, so nothing has happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`data` makes the body, once for every try; `held` is the claim it is made under.
+
+    `answer_s` bounds one try (None: only the silence of a stream). `again`: it may be repeated although it may have been
+    heard. `patience_s`: how long to go on trying while no gateway answers.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str] | None = None
+    data: Callable[[], Any] | None = None
+    held: Held | None = None
+    answer_s: float | None = ANSWER_S
+    again: bool = True
+    patience_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -70,20 +96,9 @@ class Gateways:
             raise Transient(self.trouble)
         return {"url": self._addresses[0].url}
 
-    async def ask(
-        self,
-        path: str,
-        body: object,
-        shape: Any,
-        *,
-        held: Held | None = None,
-        answer_s: float = ANSWER_S,
-        again: bool = True,
-    ) -> Any:
-        """POST a question and return its answer, in this shape. Raises what the gateway raised; Transient while none answers."""
-        async with self.request(
-            "POST", path, data=lambda: sendable(wire.encode(body)), held=held, answer_s=answer_s, again=again
-        ) as response:
+    async def ask(self, path: str, body: object, shape: Any, **options: Any) -> Any:
+        """POST a question and return its answer, in this shape. `options` and errors are those of `request`."""
+        async with self.request("POST", path, data=lambda: sendable(wire.encode(body)), **options) as response:
             data = await response.read()
         if not data:
             return None
@@ -93,22 +108,13 @@ class Gateways:
             raise Defect(f"the answer of the gateway to {path} cannot be read: {error}") from error
 
     @asynccontextmanager
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        data: Callable[[], Any] | None = None,
-        held: Held | None = None,
-        answer_s: float | None = ANSWER_S,
-        again: bool = True,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request and lend its answer, which is a success. `data` makes the body, once for every try.
+    async def request(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request and lend its answer, which is a success; `options` are the fields of `Request`.
 
-        `answer_s` bounds the whole request (None: only the silence of a stream). Raises as `ask` does.
+        Raises what the gateway raised; Transient while none answers, NotSent when the request surely did nothing.
         """
-        response = await self._answered(method, path, params, data, held, answer_s, again)
+        asked = Request(method, path, **options)
+        response = await self._patiently(asked)
         try:
             yield response
         except _BROKEN as error:
@@ -117,44 +123,53 @@ class Gateways:
         finally:
             response.release()
 
-    async def _answered(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, str] | None,
-        data: Callable[[], Any] | None,
-        held: Held | None,
-        answer_s: float | None,
-        again: bool,
-    ) -> aiohttp.ClientResponse:
-        """Ask one gateway after the other until one answers. Raises what it refused with, or Transient."""
-        headers = {**self._headers, **({wire.ATTEMPT_HEADER: wire.attempt_header(held)} if held else {})}
-        timeout = aiohttp.ClientTimeout(
-            total=answer_s, sock_connect=CONNECT_S, sock_read=ANSWER_S if answer_s is None else None
-        )
-        problem: Exception | None = None
-        for address in self._in_order():
+    async def _patiently(self, asked: Request) -> aiohttp.ClientResponse:
+        deadline, tries = self._clock.monotonic() + asked.patience_s, 0
+        while True:
             try:
-                response = await self._session.request(
-                    method,
-                    f"{address.url}{wire.PREFIX}{path}",
-                    params=params,
-                    data=data() if data is not None else None,
-                    headers=headers,
-                    timeout=timeout,
-                )
+                return await self._answered(asked)
+            except Transient as error:
+                if not (asked.again or isinstance(error, NotSent)) or self._clock.monotonic() >= deadline:
+                    raise
+            pause = RETRY_S[min(tries, len(RETRY_S) - 1)]
+            tries += 1
+            await asyncio.sleep(pause * (0.5 + self._clock.random() / 2))
+
+    async def _answered(self, asked: Request) -> aiohttp.ClientResponse:
+        """Ask one gateway after the other until one answers. Raises what it refused with, or Transient."""
+        problem: Exception | None = None
+        sent = False
+        for address in self._in_order():
+            body = asked.data() if asked.data is not None else None
+            try:
+                response = await self._send(address, asked, body)
             except _BROKEN as error:
                 problem = error
-                self._failed(address, path, error)
-                if not again and not isinstance(error, aiohttp.ClientConnectorError):
+                self._failed(address, asked.path, error)
+                sent = sent or not isinstance(error, aiohttp.ClientConnectorError)
+                if sent and not asked.again:
                     break
                 continue
             if response.status in _ELSEWHERE:
                 problem = await _refusal(response)
-                self._failed(address, path, problem)
+                self._failed(address, asked.path, problem)
                 continue
-            return await self._accepted(address, path, response)
-        raise Transient(f"no gateway answers: {_said(problem)}") from problem
+            return await self._accepted(address, asked.path, response)
+        raise (Transient if sent else NotSent)(f"no gateway answers: {_said(problem)}") from problem
+
+    async def _send(self, address: _Address, asked: Request, body: Any) -> aiohttp.ClientResponse:
+        silence_s = ANSWER_S if asked.answer_s is None else None
+        return await self._session.request(
+            asked.method,
+            f"{address.url}{wire.PREFIX}{asked.path}",
+            params=asked.params,
+            data=body,
+            headers={
+                **self._headers,
+                **({wire.ATTEMPT_HEADER: wire.attempt_header(asked.held)} if asked.held is not None else {}),
+            },
+            timeout=aiohttp.ClientTimeout(total=asked.answer_s, sock_connect=CONNECT_S, sock_read=silence_s),
+        )
 
     async def _accepted(self, address: _Address, path: str, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
         if response.status < 300:

@@ -19,7 +19,7 @@ from levada.files.port import Stat
 from levada.model.errors import Transient
 from levada.model.jobs import Held
 from levada.runtime import wire
-from levada_worker.gateway.connection import Gateways, sendable
+from levada_worker.gateway.connection import PATIENCE_S, Gateways, sendable
 from levada_worker.gateway.upload import Upload
 
 CHUNK_BYTES = 1024 * 1024
@@ -37,10 +37,17 @@ class HttpFiles:
         if isinstance(content, bytes):
             return await self._put(uri, lambda: sendable(content))
         if isinstance(content, Path):
+            await asyncio.to_thread(_read_a_little, content)
             return await self._put(uri, lambda: _chunks_of(content))
         async with Upload(content) as upload:
+
+            def chunks() -> AsyncIterator[bytes]:
+                if upload.problem is not None:
+                    raise upload.problem  # what the source failed with is not tried again
+                return upload.chunks()
+
             try:
-                return await self._put(uri, upload.chunks)
+                return await self._put(uri, chunks)
             except Transient:
                 if upload.problem is not None:
                     raise upload.problem from None
@@ -57,7 +64,7 @@ class HttpFiles:
             params = {"uri": uri, "offset": str(at)} | ({} if end is None else {"length": str(end - at)})
             try:
                 async with self._gateways.request(
-                    "GET", "/files", params=params, held=self._held, answer_s=None
+                    "GET", "/files", params=params, held=self._held, answer_s=None, patience_s=PATIENCE_S
                 ) as response:
                     now = response.headers.get(wire.VERSION_HEADER)
                     if version is not None and now != version:
@@ -125,7 +132,14 @@ class HttpFiles:
             if name in params:
                 paths.resolve(params[name])  # what cannot be named cannot be sent either
         async with self._gateways.request(
-            method, path, params=params, data=data, held=self._held, answer_s=answer_s, again=again
+            method,
+            path,
+            params=params,
+            data=data,
+            held=self._held,
+            answer_s=answer_s,
+            again=again,
+            patience_s=PATIENCE_S,
         ) as response:
             answer = await response.read()
         return msgspec.json.decode(answer, type=shape) if answer else None
@@ -133,6 +147,12 @@ class HttpFiles:
 
 class _Replaced(Transient):
     """The file changed while it was read."""
+
+
+def _read_a_little(path: Path) -> None:
+    """Raise OSError for what cannot be read, before anything is sent."""
+    with path.open("rb") as file:
+        file.read(1)
 
 
 async def _chunks_of(path: Path) -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 from levada.model.jobs import Held
 from levada.runtime.namespace_files import StoredNamespaceFiles
 from levada.sdk.context import KvEntry
-from levada_worker.gateway.connection import Gateways
+from levada_worker.gateway.connection import PATIENCE_S, Gateways
 from levada_worker.gateway.files import HttpFiles
 
 #: Operations of the control plane may purge thousands of executions.
@@ -35,8 +35,8 @@ class _Line:
     async def ask(
         self, what: str, shape: Any, arguments: Mapping[str, Any], *, again: bool = True, answer_s: float = 30.0
     ) -> Any:
-        path = f"/task/{what}"
-        return await self._gateways.ask(path, arguments, shape, held=self._held, answer_s=answer_s, again=again)
+        options = {"held": self._held, "answer_s": answer_s, "again": again, "patience_s": PATIENCE_S}
+        return await self._gateways.ask(f"/task/{what}", arguments, shape, **options)
 
 
 class HttpKv:
