@@ -27,6 +27,7 @@ from levada.model.execution import ExecutionHead
 from levada.model.flow import Flow, Trigger
 from levada.runtime import answers, created
 from levada.runtime.clock import new_id
+from levada.runtime.failpoints import failpoint
 from levada.runtime.hub import Hub
 from levada.runtime.starting import Starter, Variables, conditions_of
 from levada.store.port import ExecutionFilter, ExecutionQueries
@@ -134,8 +135,10 @@ class Webhooks:
             [trigger.inputs, [value for _, value in trigger.labels]],
             lambda: self.starter.start(flow, trigger, execution_id, scope, host, trace_parent=delivery.trace_parent),
         )
+        failpoint("webhook.claimed")
         if not sent:
             await self.send(command)
+            failpoint("webhook.sent")
             if delivery.idempotency_key is not None:
                 await self.deliveries.sent(flow.tenant, flow.namespace, flow.id, delivery.idempotency_key)
         made = created.document(flow, command, at, self.address())

@@ -166,6 +166,9 @@ class TriggerStore(Protocol):
     async def states(self, tenant: str, namespace: str | None = None, flow_id: str | None = None) -> list[TriggerState]:
         """Return schedules, those of one namespace or flow if named."""
 
+    async def tally(self) -> tuple[int, int]:
+        """Return how many schedules are on, and how many of all can not be fired because something is wrong."""
+
     async def switch(self, uid: str, enabled: bool) -> bool:
         """Switch a schedule on (its next date is the first from now on) or off; False when there is none."""
 

@@ -340,6 +340,13 @@ async def test_errors_and_notes_are_kept(world: World) -> None:
     assert (found.error, found.note, found.skipped) == (None, "left out", 4)
 
 
+async def test_the_tally(world: World) -> None:
+    one, two, _ = await scheduled(world, "a", "b", "c")
+    await world.triggers.advance([step(one, 5, error="bad")])
+    await world.triggers.switch(two.uid, False)
+    assert await world.triggers.tally() == (2, 1)
+
+
 # --- deliveries
 
 

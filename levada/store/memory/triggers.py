@@ -210,6 +210,11 @@ class MemoryTriggerStore:
             waits_for=state.last_execution if waits else None,
         )
 
+    async def tally(self) -> tuple[int, int]:
+        states = self._mine.states.values()
+        running = sum(state.declared.active and not state.disabled for state in states)
+        return running, sum(state.error is not None for state in states)
+
     async def switch(self, uid: str, enabled: bool) -> bool:
         state, now = self._mine.states.get(uid), self._now_us()
         if state is None:

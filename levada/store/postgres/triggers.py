@@ -131,6 +131,10 @@ class PostgresTriggerStore:
     async def states(self, tenant: str, namespace: str | None = None, flow_id: str | None = None) -> list[TriggerState]:
         return [TriggerState(**row) for row in await self._database.fetch(SQL["states"], tenant, namespace, flow_id)]
 
+    async def tally(self) -> tuple[int, int]:
+        row = await self._database.fetchrow(SQL["tally"])
+        return row["running"], row["broken"]
+
     async def switch(self, uid: str, enabled: bool) -> bool:
         return await self._database.execute(SQL["switch"], uid, enabled, await self.now()) > 0
 

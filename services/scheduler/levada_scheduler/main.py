@@ -23,7 +23,7 @@ from levada.runtime.service import serve
 from levada.runtime.starting import Starter, environment_of
 from levada_scheduler.declaring import Declarer
 from levada_scheduler.planning import Planner
-from levada_scheduler.scheduler import Scheduler
+from levada_scheduler.scheduler import Scheduler, alone
 from levada_scheduler.sharing import Sharing
 
 #: Flows are parsed once per revision here, so hardly any need be kept.
@@ -48,7 +48,6 @@ def compose(platform: Platform, sharing: Sharing | None = None) -> Scheduler:
         missed_after_us=int(config.missed_after * 1_000_000),
         catch_up=config.catch_up,
     )
-    more = {"share": sharing.place} if sharing is not None else {}
     return Scheduler(
         store=platform.triggers,
         planner=planner,
@@ -56,7 +55,8 @@ def compose(platform: Platform, sharing: Sharing | None = None) -> Scheduler:
         send=platform.commands.send,
         clock=clock,
         interval_s=config.interval,
-        **more,
+        deliveries=platform.deliveries,
+        share=sharing.place if sharing is not None else alone,
     )
 
 
@@ -70,6 +70,7 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
         {"version": version("levada")},
     )
     scheduler = compose(platform, sharing)
+    platform.health.register("schedules", scheduler.looking)
     async with asyncio.TaskGroup() as group:
         group.create_task(sharing.run(stop), name="sharing")
         group.create_task(scheduler.run(stop), name="scheduler")

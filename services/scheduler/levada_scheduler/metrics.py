@@ -16,3 +16,8 @@ def observe(fired: Sequence[Fire], steps: Sequence[Step], now: int) -> None:
     metrics.FIRES.inc("lost", by=max(sum(len(step.fires) for step in steps) - len(fired), 0))
     metrics.FIRES.inc("skipped", by=sum(step.skipped for step in steps))
     metrics.FIRES.inc("error", by=sum(step.error is not None for step in steps))
+
+
+def tally(running: int, broken: int) -> None:
+    metrics.TRIGGERS.set(running)
+    metrics.TRIGGERS_BROKEN.set(broken)

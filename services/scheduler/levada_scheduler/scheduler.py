@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from levada.model import commands
 from levada.model.commands import Command
 from levada.model.errors import Transient
 from levada.runtime.clock import Clock
 from levada.runtime.failpoints import failpoint
-from levada.store.triggers import Due, Fire, Step, TriggerStore
+from levada.store.triggers import Deliveries, Due, Fire, Step, TriggerStore
 from levada_scheduler import definition, metrics
 from levada_scheduler.declaring import Declarer
 from levada_scheduler.planning import Planner
@@ -37,13 +38,18 @@ GRACE_US = 500_000
 SEND_AGAIN_US = 2_000_000
 KEPT_US = 7 * 86_400_000_000
 PURGED_AT_ONCE = 5000
+PURGE_S = 3600.0
+COUNT_S = 10.0
 RETRY_S = 1.0
+#: Beyond the pause between two looks: what one look may take.
+LOOK_LIMIT_S = 10.0
 
 Send = Callable[[Sequence[Command]], Awaitable[None]]
 Share = Callable[[], tuple[int, int]]
 
 
-def _alone() -> tuple[int, int]:
+def alone() -> tuple[int, int]:
+    """All of them."""
     return 0, 1
 
 
@@ -59,9 +65,11 @@ class Scheduler:
         send: Send,
         clock: Clock,
         interval_s: float = 1.0,
-        share: Share = _alone,
+        share: Share = alone,
+        deliveries: Deliveries | None = None,
+        failpoint: Callable[[str], None] = failpoint,
     ) -> None:
-        """`share` says which part of the schedules is ours: (index, count)."""
+        """`share` says which part of the schedules is ours: (index, count). Of `deliveries` the old are forgotten here."""
         self._store = store
         self._planner = planner
         self._declarer = declarer
@@ -69,10 +77,13 @@ class Scheduler:
         self._clock = clock
         self._interval_s = interval_s
         self._share = share
+        self._deliveries = deliveries
+        self._failpoint = failpoint
+        self._looked_at: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fire until `stop` is set. Outages of the database are waited out here."""
-        parts = (self._firing, self._declaring, self._sending_again, self._purging)
+        parts = (self._firing, self._declaring, self._sending_again, self._counting, self._purging)
         async with asyncio.TaskGroup() as group:
             for part in parts:
                 group.create_task(self._kept_up(part, stop), name=part.__name__)
@@ -97,6 +108,8 @@ class Scheduler:
         due = await self._store.due(now, BATCH, share=self._share(), grace_us=GRACE_US)
         if due:
             await self.fire(due, now)
+        self._looked_at = self._clock.monotonic()
+        if due:
             return 0.0
         following = await self._store.upcoming(now)
         if following is None:
@@ -106,9 +119,9 @@ class Scheduler:
     async def fire(self, due: Sequence[Due], now: int) -> list[Fire]:
         """Take one batch from due to sent; return what this process fired."""
         steps = [await self._planned(each, now) for each in due]
-        failpoint("scheduler.before_advance")
+        self._failpoint("scheduler.before_advance")
         fired = await self._store.advance(steps)
-        failpoint("scheduler.before_send")
+        self._failpoint("scheduler.before_send")
         metrics.observe(fired, steps, now)
         if fired:
             log.debug("fired %d dates of %d schedules", len(fired), len(due))
@@ -120,7 +133,7 @@ class Scheduler:
 
     async def _deliver(self, fired: Sequence[Fire]) -> None:
         await self._send([commands.decode(fire.body) for fire in fired])
-        failpoint("scheduler.before_sent")
+        self._failpoint("scheduler.before_sent")
         await self._store.sent([fire.execution_id for fire in fired])
 
     # --- the rest
@@ -128,6 +141,10 @@ class Scheduler:
     async def _declaring(self) -> float:
         await self._declarer.look()
         return self._interval_s
+
+    async def _counting(self) -> float:
+        metrics.tally(*await self._store.tally())
+        return COUNT_S
 
     async def _sending_again(self) -> float:
         forgotten = await self._store.unsent(SEND_AGAIN_US, BATCH)
@@ -137,5 +154,17 @@ class Scheduler:
         return self._interval_s if len(forgotten) < BATCH else 0.0
 
     async def _purging(self) -> float:
-        purged = await self._store.purge_fired(await self._store.now() - KEPT_US, PURGED_AT_ONCE)
-        return 3600.0 if purged < PURGED_AT_ONCE else 0.0
+        before = await self._store.now() - KEPT_US
+        purged = await self._store.purge_fired(before, PURGED_AT_ONCE)
+        if self._deliveries is not None:
+            purged = max(purged, await self._deliveries.purge(before, PURGED_AT_ONCE))
+        return PURGE_S if purged < PURGED_AT_ONCE else 0.0
+
+    async def looking(self) -> Mapping[str, Any]:
+        """Health check: schedules are being looked at."""
+        if self._looked_at is None:
+            raise Transient("schedules have not been looked at yet")
+        ago_s = self._clock.monotonic() - self._looked_at
+        if ago_s > self._interval_s + LOOK_LIMIT_S:
+            raise Transient(f"schedules were last looked at {ago_s:.0f} s ago; the log says what is in the way")
+        return {"lookedSecondsAgo": round(ago_s, 3)}
