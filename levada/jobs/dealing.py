@@ -69,6 +69,8 @@ class Dealer:
         self._runner: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._closed = False
+        #: How often the queue was asked.
+        self.looks = 0
 
     async def claim(
         self, worker: str, queues: Sequence[str], tags: Collection[str], limit: int, timeout_s: float
@@ -145,6 +147,7 @@ class Dealer:
     async def _serve(self, kind: Kind, wants: list[Want]) -> bool:
         for want in wants:
             want.busy = True
+        self.looks += 1
         try:
             found = await self._table.deal(kind, wants)
         except Exception as error:  # noqa: BLE001  it belongs to those who asked; the dealer must live on

@@ -56,6 +56,7 @@ class MemoryJobs:
         self._changed = asyncio.Event()
         self._told: set[tuple[str, str]] = set()
         self._closed = False
+        self.looks = 0
 
     async def claim(
         self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float, tags: Collection[str] = ()
@@ -63,6 +64,7 @@ class MemoryJobs:
         return await self._until_some(lambda: self._claim(worker, queues, tags, limit), timeout_s)
 
     async def _claim(self, worker: str, queues: Sequence[str], tags: Collection[str], limit: int) -> list[Claim]:
+        self.looks += 1
         now = self._clock.now_us()
         submitted = (lease for lease in self._leases.values() if lease.state == "submitted")
         waiting = [lease for lease in submitted if routes.serves(lease.queue, queues, tags)]

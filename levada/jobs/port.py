@@ -47,7 +47,10 @@ class LeaseKeeper(Protocol):
 
 
 class LeaseReader(Protocol):
-    """What the worker gateway asks about claims that somebody shows."""
+    """What the worker gateway asks about claims that somebody shows. `looks`: how often work was looked for so far."""
+
+    @property
+    def looks(self) -> int: ...
 
     async def grants(self, held: Sequence[Held]) -> list[Grant | None]:
         """Return what each claim is worth, in order; None for one that is replaced, forged or forgotten."""

@@ -77,6 +77,10 @@ class PostgresJobs:
     ) -> list[Claim]:
         return await self._dealer.claim(worker, queues, tags, limit, timeout_s)
 
+    @property
+    def looks(self) -> int:
+        return self._dealer.looks
+
     async def deal(self, kind: Kind, wants: Sequence[Want]) -> list[list[Claim]]:
         queues, tags = kind
         order = shared_out([want.limit for want in wants])

@@ -36,6 +36,8 @@ async def served(platform: Platform, gateway: type[Gateway] = Gateway) -> Listen
 class AnyClaim:
     """A lease reader that finds every claim good."""
 
+    looks = 0
+
     async def grants(self, held: Sequence[Held]) -> list[Grant | None]:
         return [
             Grant(held=one, tenant="main", namespace="company.team", flow_id="f", lease="claimed", left_us=2**62)

@@ -36,6 +36,7 @@ async def claim(call: Call) -> web.StreamResponse:
     with call.api.streams.open():
         asked = jobs.claim(wanted.worker, wanted.queues, wanted.limit, timeout_s=timeout_s, tags=wanted.tags)
         claims = await call.api.gateway.polls.wait(call.request, asked, counted=True)
+    metrics.GATEWAY_LOOKS.follow(call.api.platform.claims.looks)
     call.api.gateway.claims.dealt(claims, call.api.config.worker.lease)
     response = answer(claims)
     try:
