@@ -182,9 +182,9 @@ class Services:
         """`dsn` and `bootstrap` name proxies in front of the real ones, for harnesses that cut lines."""
         self.lease_s = lease_s
         self.can = frozenset({"webhook", "scheduler", "secrets"} | ({"kafka"} if bus == "kafka" else set()))
-        told = {"LEVADA_WORKER_LEASE": f"{lease_s:g}", "LEVADA_LOG_LEVEL": "info", **SECRET, **(env or {})}
+        self.told = {"LEVADA_WORKER_LEASE": f"{lease_s:g}", "LEVADA_LOG_LEVEL": "info", **SECRET, **(env or {})}
         counts = counts or Counts(executor=2, scheduler=2, worker=2, api=2, webhook=1, indexer=1, brokers=3)
-        self.cluster = Cluster(folder, bus=bus, counts=counts, env=told, dsn=dsn, bootstrap=bootstrap)
+        self.cluster = Cluster(folder, bus=bus, counts=counts, env=self.told, dsn=dsn, bootstrap=bootstrap)
 
     async def __aenter__(self) -> Self:
         await self.cluster.start()
