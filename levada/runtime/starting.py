@@ -165,14 +165,13 @@ def conditions_of(trigger: Trigger) -> list[Any]:
 
 
 def labels_of(trigger: Trigger, scope: Variables, host: expr.Host) -> list[tuple[str, str]]:
-    """Return the rendered labels, the last of each key; empty ones are left out, those of the system refused."""
+    """Return the rendered labels, the last of each key. Raises UserError for those of the system."""
     out: dict[str, str] = {}
     for key, value in trigger.labels:
         text = expr.reveal(expr.render(value, scope, host))
         if key.startswith(SYSTEM):
             raise UserError(f"trigger {trigger.id}: the label {key} belongs to the system and can not be set")
-        if text is not None and str(text) != "":
-            out[key] = str(text)
+        out[key] = "" if text is None else str(text)
     return list(out.items())
 
 
