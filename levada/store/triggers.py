@@ -18,6 +18,8 @@ import msgspec
 from levada.store.port import FlowRow
 
 SHARDS = 4096
+#: The shortest pause before a schedule that waits for an execution is looked at again.
+SHORTEST_WAIT_US = 50_000
 
 
 def uid(tenant: str, namespace: str, flow_id: str, trigger_id: str) -> str:
@@ -27,6 +29,15 @@ def uid(tenant: str, namespace: str, flow_id: str, trigger_id: str) -> str:
 
 def shard_of(uid: str) -> int:
     return zlib.crc32(uid.encode()) % SHARDS
+
+
+def look_again(now: int, following: int | None, neglected: int | None, fired: int | None) -> int | None:
+    """Return the earliest of three reasons to look again, see `TriggerStore.upcoming`.
+
+    The next date, when the grace of others is over, and when the latest execution that something waits for was fired.
+    """
+    waiting = None if fired is None else now + max((now - fired) // 4, SHORTEST_WAIT_US)
+    return min((at for at in (following, neglected, waiting) if at is not None), default=None)
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,8 +134,12 @@ class TriggerStore(Protocol):
     async def now(self) -> int:
         """Return the time by which schedules are due, the same for every scheduler."""
 
-    async def upcoming(self, now: int) -> int | None:
-        """Return the earliest next date after `now`."""
+    async def upcoming(self, now: int, grace_us: int = 0) -> int | None:
+        """Return when to look again; None if nothing will be due.
+
+        That is at the earliest date after `now`; for what is due and somebody else's, when `grace_us` are over; for what
+        waits for its former execution, after a quarter of the time that this has run.
+        """
 
     async def due(self, now: int, limit: int, *, share: tuple[int, int] = (0, 1), grace_us: int = 0) -> list[Due]:
         """Return up to `limit` schedules due by `now`, the latest dates first, so that a backlog delays no other.

@@ -188,6 +188,19 @@ async def test_a_date_waits_for_the_execution_before_it(world: World, executions
     assert (await state(world)).waits_for is None
 
 
+async def test_when_to_look_again(world: World) -> None:
+    one, two = await scheduled(world, "a", "b")
+    now = await world.triggers.now()
+    assert await world.triggers.advance([step(one, now - 300_000), step(two, now + 900_000)]) == []
+    assert await world.triggers.upcoming(now) == now + 900_000
+    assert await world.triggers.upcoming(now, 500_000) == now + 200_001  # somebody else's until then
+    (one,) = [each for each in await due(world) if each.uid == one.uid]
+    await world.triggers.advance([step(one, now - 1, fire(7))])
+    soon = await world.triggers.upcoming(now + 400_000)
+    fired = (await state(world, one.uid[-1])).last_fired
+    assert soon == now + 400_000 + max((now + 400_000 - fired) // 4, 50_000)
+
+
 async def test_a_start_that_became_nothing_is_waited_for_some_minutes_only(world: World) -> None:
     (one,) = await scheduled(world, "a")
     await world.triggers.advance([step(one, await world.triggers.now(), fire(7))])

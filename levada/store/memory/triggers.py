@@ -8,7 +8,7 @@ from levada.store import encoding
 from levada.store.memory.tables import Tables
 from levada.store.memory.trigger_tables import Fired, State
 from levada.store.port import FlowRow
-from levada.store.triggers import Declared, Due, Fire, FlowSchedules, Step, TriggerState, shard_of
+from levada.store.triggers import Declared, Due, Fire, FlowSchedules, Step, TriggerState, look_again, shard_of
 
 #: As in the Postgres adapter.
 UNDER_WAY_US = 300_000_000
@@ -27,9 +27,12 @@ class MemoryTriggerStore:
 
     # --- firing
 
-    async def upcoming(self, now: int) -> int | None:
-        slots = (state.next_slot for state in self._mine.states.values())
-        return min((slot for slot in slots if slot is not None and slot > now), default=None)
+    async def upcoming(self, now: int, grace_us: int = 0) -> int | None:
+        states = [(state.next_slot, state.last_fired) for state in self._mine.states.values()]
+        following = min((slot for slot, _ in states if slot is not None and slot > now), default=None)
+        due = [(slot, fired) for slot, fired in states if slot is not None and slot <= now]
+        young = min((slot + grace_us + 1 for slot, _ in due if slot > now - grace_us), default=None)
+        return look_again(now, following, young, max((fired for _, fired in due if fired is not None), default=None))
 
     async def due(self, now: int, limit: int, *, share: tuple[int, int] = (0, 1), grace_us: int = 0) -> list[Due]:
         index, count = share

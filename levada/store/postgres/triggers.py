@@ -10,7 +10,7 @@ from levada.database import Connection, Database, Statements
 from levada.store import encoding
 from levada.store.port import FlowRow
 from levada.store.postgres.flows import flow_of
-from levada.store.triggers import Due, Fire, FlowSchedules, Step, TriggerState, shard_of
+from levada.store.triggers import Due, Fire, FlowSchedules, Step, TriggerState, look_again, shard_of
 
 SQL = Statements(Path(__file__).parent / "sql" / "triggers")
 DELIVERIES = Statements(Path(__file__).parent / "sql" / "deliveries")
@@ -36,9 +36,9 @@ class PostgresTriggerStore:
 
     # --- firing
 
-    async def upcoming(self, now: int) -> int | None:
-        found: int | None = await self._database.fetchval(SQL["upcoming"], now)
-        return found
+    async def upcoming(self, now: int, grace_us: int = 0) -> int | None:
+        following, young, fired = await self._database.fetchrow(SQL["upcoming"], now, now - grace_us)
+        return look_again(now, following, None if young is None else young + grace_us + 1, fired)
 
     async def due(self, now: int, limit: int, *, share: tuple[int, int] = (0, 1), grace_us: int = 0) -> list[Due]:
         rows = await self._database.fetch(SQL["due"], now, limit, *share, now - grace_us, now - UNDER_WAY_US)

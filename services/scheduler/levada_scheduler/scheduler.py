@@ -111,7 +111,7 @@ class Scheduler:
         self._looked_at = self._clock.monotonic()
         if due:
             return 0.0
-        following = await self._store.upcoming(now)
+        following = await self._store.upcoming(now, GRACE_US)
         if following is None:
             return self._interval_s
         return min(max((following - now) / 1_000_000, 0.001), self._interval_s)
