@@ -34,8 +34,8 @@ class Server:
 
     def cpu_s(self) -> tuple[float, float]:
         """Return the CPU seconds that Python and Postgres have used so far."""
-        python = _cpu_s(self.process.pid)
-        return python, sum(_cpu_s(pid) for pid in postgres_pids(self.data))
+        python = cpu_of(self.process.pid)
+        return python, sum(cpu_of(pid) for pid in postgres_pids(self.data))
 
     def rss_mib(self) -> float:
         """Return the resident memory of the Python process."""
@@ -59,7 +59,8 @@ def postgres_pids(data: Path) -> list[int]:
     return found
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_of(pid: int) -> float:
+    """Return the CPU seconds of a process; 0 when it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
