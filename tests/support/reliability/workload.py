@@ -141,6 +141,7 @@ triggers:
     withSeconds: true
     timezone: UTC
     recoverMissedSchedules: ALL
+    allowConcurrent: true
 tasks:
   - id: say
     type: core.log.Log
