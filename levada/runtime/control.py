@@ -22,6 +22,7 @@ from levada.model.jobs import LogEntry
 from levada.model.states import TERMINAL, State
 from levada.runtime import sealing
 from levada.runtime.clock import Clock
+from levada.store import triggers
 from levada.store.port import (
     ExecutionFilter,
     ExecutionQueries,
@@ -31,6 +32,7 @@ from levada.store.port import (
     LogStore,
     MetricStore,
 )
+from levada.store.triggers import TriggerStore
 
 LARGEST_PAGE = 10_000
 LOGS_PAGE = 1000
@@ -49,6 +51,7 @@ class Stores:
     kv: KvStore
     files: Files
     commands: CommandLog
+    triggers: TriggerStore
 
 
 class Control:
@@ -165,8 +168,10 @@ class Control:
 
     async def triggers_toggle(self, arguments: Arguments) -> None:
         namespace, flow_id = str(_required(arguments, "namespace")), str(_required(arguments, "flowId"))
-        trigger_id = _required(arguments, "triggerId")
-        raise UserError(f"flow {namespace}.{flow_id} has no trigger {trigger_id} that is being run")
+        trigger_id = str(_required(arguments, "triggerId"))
+        trigger = triggers.uid(self._tenant, namespace, flow_id, trigger_id)
+        if not await self._stores.triggers.switch(trigger, bool(arguments.get("enabled"))):
+            raise UserError(f"flow {namespace}.{flow_id} has no trigger {trigger_id} that is being run")
 
     async def storage_purge(self, arguments: Arguments) -> dict[str, int]:
         """Remove the files of executions that no longer exist."""

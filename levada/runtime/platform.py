@@ -297,6 +297,7 @@ class Platform:
             kv=self.kv,
             files=self.files,
             commands=self.commands,
+            triggers=self.triggers,
         )
         return LocalServices(
             tenant, clock=self.clock, stores=stores, secrets=self.secrets, encryption_key=self.encryption_key

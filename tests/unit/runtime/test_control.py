@@ -20,6 +20,7 @@ from levada.runtime.control import Control
 from levada.runtime.platform import Platform
 from levada.sdk import Services
 from levada.store.port import ExecutionFilter, FlowRow
+from levada.store.triggers import Declared, FlowSchedules
 
 
 @pytest.fixture
@@ -194,6 +195,26 @@ async def test_secret_texts_are_sealed_with_the_key(platform: Platform, services
     sealed = await platform.services().control.call("text.encrypt", {"text": "hush"})
     stored = base64.b64decode(sealed["value"])
     assert AESGCM(key).decrypt(stored[:12], stored[12:], None) == b"hush"
+
+
+async def test_a_trigger_is_switched_off_and_on(platform: Platform, services: Services) -> None:
+    row = await platform.flows.save(FlowRow(namespace="a", id="b", revision=0, source="x", updated=0))
+    declared = Declared(
+        tenant="main",
+        namespace="a",
+        flow_id="b",
+        trigger_id="c",
+        type="core.trigger.Schedule",
+        definition="{}",
+        signature="",
+    )
+    flow = FlowSchedules(tenant="main", namespace="a", flow_id="b", revision=row.revision, schedules=[declared])
+    await platform.triggers.declare(1, [flow])
+    for enabled in (False, True):
+        toggle = {"namespace": "a", "flowId": "b", "triggerId": "c", "enabled": enabled}
+        await services.control.call("triggers.toggle", toggle)
+        (state,) = await platform.triggers.states("main")
+        assert state.disabled is not enabled
 
 
 async def test_an_unknown_operation_is_named_with_what_there_is(services: Services) -> None:
