@@ -25,7 +25,7 @@ from levada.model.commands import StartExecution
 from levada.model.errors import UserError
 from levada.model.execution import ExecutionHead
 from levada.model.flow import Flow, Trigger
-from levada.runtime import answers, created
+from levada.runtime import answers, created, telemetry
 from levada.runtime.clock import new_id
 from levada.runtime.failpoints import failpoint
 from levada.runtime.hub import Hub
@@ -131,9 +131,10 @@ class Webhooks:
         execution_id, at, sent = mine, now, False
         if delivery.idempotency_key is not None:
             execution_id, at, sent = await self._claim(flow, delivery.idempotency_key, mine, now)
+        trace = delivery.trace_parent or telemetry.new_trace(execution_id)
         command = await self.starter.rendered(
             [trigger.inputs, [value for _, value in trigger.labels]],
-            lambda: self.starter.start(flow, trigger, execution_id, scope, host, trace_parent=delivery.trace_parent),
+            lambda: self.starter.start(flow, trigger, execution_id, scope, host, trace_parent=trace),
         )
         failpoint("webhook.claimed")
         if not sent:

@@ -24,6 +24,7 @@ from levada.engine import context
 from levada.model import commands
 from levada.model.errors import Transient, UserError
 from levada.model.flow import Flow
+from levada.runtime import telemetry
 from levada.runtime.clock import base62, uuid7
 from levada.runtime.starting import Starter, Variables, failed
 from levada.store.triggers import Due, Fire, Step
@@ -178,12 +179,13 @@ class Planner:
         flow, trigger = schedule.flow, schedule.trigger
         host = self.starter.host(flow, execution_id, now)
         scope = self.starter.scope(flow, trigger=variables)
+        more: dict[str, Any] = {"scheduled": date, "trace_parent": telemetry.new_trace(execution_id)}
         try:
             if schedule.conditional:
                 self.starter.holds(trigger, flow, scope, host)  # they hold, or this says what is wrong with them
-            command = self.starter.start(flow, trigger, execution_id, scope, host, scheduled=date)
+            command = self.starter.start(flow, trigger, execution_id, scope, host, **more)
         except UserError as error:
-            command = failed(flow, trigger, execution_id, variables, str(error), scheduled=date)
+            command = failed(flow, trigger, execution_id, variables, str(error), **more)
         return Fire(date, execution_id, commands.encode(command))
 
     def variables(self, schedule: Schedule, date: int) -> Variables:

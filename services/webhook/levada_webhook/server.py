@@ -24,7 +24,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from levada.engine.inputs import InvalidInputs
 from levada.model.errors import Transient, UserError
-from levada.runtime import answers, metrics, webhooks
+from levada.runtime import answers, metrics, telemetry, webhooks
 from levada.runtime.clock import Clock, new_id
 from levada.runtime.config import Config
 from levada.runtime.webhooks import Delivery, Reply, Webhooks
@@ -96,7 +96,7 @@ class Door:
                 parameters=list(request.query.items()),
                 body=body,
                 idempotency_key=webhooks.idempotency_key(request.headers),
-                trace_parent=request.headers.get("traceparent"),
+                trace_parent=telemetry.extract(request.headers),
             )
             return _response(await self._hooks.deliver(flow, trigger, delivery, lambda: self._gone(request)))
         finally:

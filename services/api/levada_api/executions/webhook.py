@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from aiohttp import web
 
 from levada.model.commands import StartExecution
-from levada.runtime import webhooks
+from levada.runtime import telemetry, webhooks
 from levada.runtime.webhooks import Delivery, Webhooks
 from levada_api import errors
 from levada_api.call import Call, limited
@@ -24,7 +24,7 @@ async def receive(call: Call) -> web.Response:
         parameters=list(request.query.items()),
         body=b"".join([chunk async for chunk in chunks]),
         idempotency_key=webhooks.idempotency_key(request.headers),
-        trace_parent=request.headers.get("traceparent"),
+        trace_parent=telemetry.extract(request.headers),
     )
 
     def gone() -> bool:
