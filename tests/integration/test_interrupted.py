@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
-from worlds import PARTITIONS, MovableClock, Owner, World, created, execution, postgres_world, submitted
+from worlds import PARTITIONS, MovableClock, Owner, World, changed, created, execution, postgres_world, submitted
 
 from levada.bus.port import COMMANDS, Outgoing
 from levada.bus.postgres import PostgresBus
 from levada.database import Database
 from levada.jobs.postgres import PostgresJobs
 from levada.model import commands
-from levada.model.commands import WorkerLost
+from levada.model.commands import TaskFinished, WorkerLost
 from levada.model.errors import Transient
+from levada.model.jobs import Held
+from levada.model.states import State
 from levada.runtime.commands import BusCommands
 from levada.store.port import Fenced, SlotChange
 from levada.store.postgres import PostgresExecutionStore
@@ -136,6 +139,71 @@ async def test_a_claim_that_was_interrupted_is_given_up_by_its_lease(world: Worl
     assert isinstance(commands.decode(records[-1].body), WorkerLost)
 
 
+@pytest.mark.parametrize("at", ["jobs.expired", "jobs.lost_reported"])
+async def test_a_lost_lease_whose_report_was_interrupted_is_reported_again_and_renewed_by_nobody(
+    world: World, at: str
+) -> None:
+    owner = await Owner(world.executions).own()
+    made = execution("e1")
+    await owner.commit(created(made))
+    await owner.commit(submitted(made, "a"))
+    jobs = jobs_of(world, world.clock, world.database, failing(at))
+    (claim,) = await jobs.claim("w", ["default"], 1, timeout_s=0)
+    held = Held("e1", "a", 1, claim.token)
+    world.clock.pass_s(11)
+    with pytest.raises(Transient):
+        await jobs.expire(10)
+    assert await jobs.renew("w", [held]) == [held]
+    assert await jobs.expire(10) == 0
+    world.clock.pass_s(6)
+    assert await jobs.expire(10) == 1
+    world.clock.pass_s(6)
+    assert await jobs.expire(10) == 0
+    lost = [one for one in await commands_on(world) if isinstance(one, WorkerLost)]
+    assert len(lost) == (1 if at == "jobs.expired" else 2)
+    assert set(lost) == {WorkerLost(execution_id="e1", task_run_id="a", attempt=1, token=claim.token)}
+
+
+async def test_a_kill_between_the_mark_and_the_report_of_a_lost_lease_does_not_hide_it(world: World) -> None:
+    owner = await Owner(world.executions).own()
+    made = execution("e1")
+    await owner.commit(created(made))
+    await owner.commit(submitted(made, "a"))
+    jobs = jobs_of(world, world.clock, world.database, failing("jobs.expired"))
+    await jobs.claim("w", ["default"], 1, timeout_s=0)
+    world.clock.pass_s(11)
+    with pytest.raises(Transient):
+        await jobs.expire(10)
+    made.task_runs["a"].state = State.KILLING
+    await owner.commit(changed(made, "a", withdrawn=("a",)))
+    world.clock.pass_s(1)
+    assert await jobs.expire(10) == 1
+
+
+async def test_values_that_were_reported_but_not_settled_leave_a_lease_that_runs_out(world: World) -> None:
+    owner = await Owner(world.executions).own()
+    made = execution("e1")
+    await owner.commit(created(made))
+    await owner.commit(submitted(made, "a"))
+    jobs = jobs_of(world, world.clock, world.database, failing("jobs.reported"))
+    (claim,) = await jobs.claim("w", ["default"], 1, timeout_s=0)
+    answer = TaskFinished(
+        execution_id="e1", task_run_id="a", attempt=1, token=claim.token, state=State.SUCCESS, at=1, values={"v": 1}
+    )
+    with pytest.raises(Transient):
+        await jobs.report([answer])
+    assert await commands_on(world) == [*(await commands_on(world))[:-1], answer]
+    await jobs.report([answer])
+    world.clock.pass_s(11)
+    assert await jobs.expire(10) == 0
+
+
+async def commands_on(world: World) -> list[Any]:
+    positions = dict.fromkeys(range(PARTITIONS), 0)
+    records = await world.bus.poll(COMMANDS, positions, max_records=100, max_bytes=1 << 20, timeout_s=1)
+    return [commands.decode(record.body) for record in records]
+
+
 def jobs_of(
     world: World, clock: MovableClock, database: Database | None, failpoint: Callable[[str], None]
 ) -> PostgresJobs:
@@ -143,7 +211,7 @@ def jobs_of(
     assert isinstance(world.bus, PostgresBus)
     return PostgresJobs(
         database,
-        BusCommands(world.bus, world.bus),
+        BusCommands(world.bus),
         now_us=clock.now_us,
         random_bytes=clock.random_bytes,
         lease_s=10,

@@ -302,7 +302,7 @@ class TestErrors:
                 async with session.post(f"{end.url}{wire.PREFIX}/claim", data=body, headers=headers) as response:
                     assert (response.status, (await response.json())["family"]) == (status, family)
 
-    async def test_a_store_that_is_away_is_transient_and_a_defect_is_one(self, end: End) -> None:
+    async def test_a_store_that_is_away_is_transient_and_so_is_a_defect_of_the_gateway(self, end: End) -> None:
         async def away(*_: Any) -> Any:
             raise Transient("the database is away")
 
@@ -313,9 +313,7 @@ class TestErrors:
         with pytest.raises(Transient, match="the database is away"):
             await end.gateways.ask("/hello", wire.Hello(worker="w"), wire.Welcome)
         end.platform.members.beat = broken  # type: ignore[method-assign]
-        from levada.model.errors import Defect
-
-        with pytest.raises(Defect, match=r"KeyError in the gateway, error id"):
+        with pytest.raises(Transient, match=r"the gateway failed: KeyError in the gateway, error id"):
             await end.gateways.ask("/hello", wire.Hello(worker="w"), wire.Welcome)
 
     async def test_large_results_travel_in_several_requests(self, end: End) -> None:

@@ -105,7 +105,7 @@ class Gateways:
         try:
             return msgspec.json.decode(data, type=shape)
         except msgspec.DecodeError as error:
-            raise Defect(f"the answer of the gateway to {path} cannot be read: {error}") from error
+            raise Transient(f"the answer of the gateway to {path} cannot be read: {error}") from error
 
     @asynccontextmanager
     async def request(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -176,6 +176,8 @@ class Gateways:
             self._well(address)
             return response
         error = await _refusal(response)
+        if isinstance(error, Defect):  # the gateway's; another one, or another version, may do better
+            error = Transient(f"the gateway failed: {error}")
         if isinstance(error, Transient):
             metrics.WORKER_ERRORS.inc(_call(path))
             self._tell(f"{address.url}: {error}")
