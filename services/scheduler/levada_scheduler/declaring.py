@@ -95,4 +95,4 @@ def schedules_of(row: FlowRow, flows: FlowCache) -> tuple[Sequence[Declared], st
 
 
 def _of(flow: Flow) -> list[Declared]:
-    return [definition.declared(flow, trigger) for trigger in flow.triggers if trigger.type == definition.TYPE]
+    return [definition.declared(flow, trigger) for trigger in flow.triggers if trigger.type in definition.TYPES]

@@ -7,15 +7,17 @@ shape: a release that reads more out of a flow raises it, and every flow is read
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from datetime import tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from levada import expr
 from levada.engine import cron
+from levada.expr.instants import moment
 from levada.expr.instants import zone as zone_of
 from levada.model import durations
 from levada.model.errors import UserError
@@ -24,11 +26,38 @@ from levada.runtime.starting import conditions_of
 from levada.store.triggers import Declared, Due
 
 FORMAT: Final = 1
-TYPE: Final = "core.trigger.Schedule"
+CRON: Final = "core.trigger.Schedule"
+ON_DATES: Final = "core.trigger.ScheduleOnDates"
+TYPES: Final = frozenset({CRON, ON_DATES})
 
-_DATES: Final = ("cron", "withSeconds", "timezone", "when", "conditions", "scheduleConditions")
+_DATES: Final = ("cron", "withSeconds", "dates", "timezone", "when", "conditions", "scheduleConditions")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder(Flow).decode
+
+
+class Timetable(Protocol):
+    """Which dates there are; times are epoch microseconds."""
+
+    def after(self, us: int, zone: tzinfo) -> int | None:
+        """Return the first date after then."""
+
+    def before(self, us: int, zone: tzinfo) -> int | None:
+        """Return the last date before then."""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """Dates one by one, ascending."""
+
+    dates: tuple[int, ...]
+
+    def after(self, us: int, zone: tzinfo) -> int | None:
+        at = bisect_right(self.dates, us)
+        return self.dates[at] if at < len(self.dates) else None
+
+    def before(self, us: int, zone: tzinfo) -> int | None:
+        at = bisect_left(self.dates, us)
+        return self.dates[at - 1] if at else None
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -36,7 +65,7 @@ class Schedule(msgspec.Struct, frozen=True):
 
     flow: Flow
     trigger: Trigger
-    cron: cron.Cron
+    table: Timetable
     zone: tzinfo
     recover: str | None
     late_maximum_us: int | None
@@ -91,23 +120,30 @@ def read(due: Due, default_zone: tzinfo, render: Callable[[Flow, Any], Any]) -> 
     flow = _flow(due.definition)
     trigger = flow.triggers[0]
     properties = trigger.properties
-    expression = str(render(flow, properties.get("cron", "")))
     zone = render(flow, properties.get("timezone"))
     late = render(flow, properties.get("lateMaximumDelay"))
     try:
-        parsed = cron.parse(expression, with_seconds=_flag(properties.get("withSeconds")))
         where = default_zone if zone is None else zone_of(str(zone))
+        table = _table(flow, trigger, where, render)
     except (cron.BadCron, expr.ExpressionError) as error:
         raise UserError(f"trigger {trigger.id}: {error}") from error
     return Schedule(
         flow=flow,
         trigger=trigger,
-        cron=parsed,
+        table=table,
         zone=where,
         recover=properties.get("recoverMissedSchedules"),
         late_maximum_us=None if late is None else durations.parse(str(late)),
         allow_concurrent=_flag(properties.get("allowConcurrent")),
     )
+
+
+def _table(flow: Flow, trigger: Trigger, zone: tzinfo, render: Callable[[Flow, Any], Any]) -> Timetable:
+    properties = trigger.properties
+    if trigger.type == ON_DATES:
+        moments = [moment(render(flow, date), zone) for date in properties.get("dates") or ()]
+        return Listed(tuple(sorted({(each - _EPOCH) // timedelta(microseconds=1) for each in moments})))
+    return cron.parse(str(render(flow, properties.get("cron", ""))), with_seconds=_flag(properties.get("withSeconds")))
 
 
 def reads(due: Due) -> list[Any]:
@@ -116,7 +152,7 @@ def reads(due: Due) -> list[Any]:
         trigger = _flow(due.definition).triggers[0]
     except (msgspec.DecodeError, IndexError):
         return []
-    values = [trigger.properties.get(name) for name in ("cron", "timezone", "lateMaximumDelay", "when")]
+    values = [trigger.properties.get(name) for name in ("cron", "dates", "timezone", "lateMaximumDelay", "when")]
     return [*values, conditions_of(trigger), trigger.inputs, [value for _, value in trigger.labels]]
 
 

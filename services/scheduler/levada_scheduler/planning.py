@@ -100,7 +100,7 @@ class Planner:
         if isinstance(found, _Endless):
             return _step(due, found.tested, probe=True, **more)
         if found is None:
-            more["note"] = more.get("note") or "there is no further date"
+            more["note"] = "; ".join(filter(None, (more.get("note"), "there is no further date")))
         return _step(due, found, **more)
 
     # --- which dates
@@ -109,7 +109,7 @@ class Planner:
         """Return the first date after then whose conditions hold, or can not be evaluated: then firing it says why."""
         date = after
         for _ in range(MOST_TESTED):
-            found = schedule.cron.after(date, schedule.zone)
+            found = schedule.table.after(date, schedule.zone)
             if found is None or self._matches(schedule, found):
                 return found
             date = found
@@ -118,7 +118,7 @@ class Planner:
     def _previous(self, schedule: Schedule, before: int) -> int | None:
         date = before
         for _ in range(MOST_TESTED):
-            found = schedule.cron.before(date, schedule.zone)
+            found = schedule.table.before(date, schedule.zone)
             if found is None or self._matches(schedule, found):
                 return found
             date = found
@@ -129,7 +129,7 @@ class Planner:
         dates: list[int] = []
         date = now + 1
         tested = 0
-        while (found := schedule.cron.before(date, schedule.zone)) is not None and found >= first:
+        while (found := schedule.table.before(date, schedule.zone)) is not None and found >= first:
             if len(dates) >= self.catch_up or tested >= self.catch_up + MOST_TESTED:
                 return dates[::-1], True
             if self._matches(schedule, found):
@@ -142,23 +142,25 @@ class Planner:
         """Return the dates to fire, and what people should know about the others."""
         notes = []
         if more:
-            notes.append(f"dates before the latest {len(dates)} were left out (scheduler.catch_up)")
+            notes.append(f"dates before the latest {len(dates)} that were missed are left out (scheduler.catch_up)")
         late = schedule.late_maximum_us
         chosen = dates
         if late is not None:
             chosen = [date for date in chosen if now - date <= late]
             if len(chosen) < len(dates):
-                notes.append(f"{len(dates) - len(chosen)} dates were left out for being too late (lateMaximumDelay)")
+                notes.append(f"dates that were left out as too late: {len(dates) - len(chosen)} (lateMaximumDelay)")
         missed = [date for date in chosen if now - date > self.missed_after_us]
         policy = schedule.recover or self.recover
         if missed and policy != "ALL":
             kept = chosen[len(missed) :]
             kept = chosen[-1:] if policy == "LAST" else kept
             if len(kept) < len(chosen):
-                notes.append(f"{len(chosen) - len(kept)} missed dates were left out (recoverMissedSchedules: {policy})")
+                notes.append(
+                    f"missed dates that were left out: {len(chosen) - len(kept)} (recoverMissedSchedules: {policy})"
+                )
             chosen = kept
         elif missed:
-            notes.append(f"{len(missed)} dates are fired late (recoverMissedSchedules: ALL)")
+            notes.append(f"missed dates that are fired late: {len(missed)} (recoverMissedSchedules: ALL)")
         return chosen, "; ".join(notes) or None
 
     def _matches(self, schedule: Schedule, date: int) -> bool:
@@ -201,8 +203,8 @@ class Planner:
         """As `variables`, for the conditions themselves: the dates before and after as the expression has them."""
         found = {
             "date": date,
-            "next": schedule.cron.after(date, schedule.zone),
-            "previous": schedule.cron.before(date, schedule.zone),
+            "next": schedule.table.after(date, schedule.zone),
+            "previous": schedule.table.before(date, schedule.zone),
         }
         return {name: shown(at, schedule.zone) for name, at in found.items() if at is not None}
 

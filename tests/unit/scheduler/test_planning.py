@@ -166,6 +166,21 @@ async def test_a_dynamic_expression_that_is_none_is_looked_at_again(desk: Desk) 
     assert (await desk.state()).error is None
 
 
+async def test_listed_dates(desk: Desk) -> None:
+    await desk.save(
+        "- {id: s, type: core.trigger.ScheduleOnDates, allowConcurrent: true, timezone: Europe/Berlin, "
+        "dates: ['2026-01-05T11:00:00', '2026-01-05T09:30:00Z', '2020-01-01T00:00:00Z', '2026-02-01T00:00:00+01:00']}"
+    )
+    assert await desk.next() == "2026-01-05T09:30:00Z"
+    assert await desk.at("2026-01-05T10:00:05Z") == ["2026-01-05T09:30:00Z", "2026-01-05T10:00:00Z"]
+    assert desk.sent[-1].trigger is not None
+    assert desk.sent[-1].trigger.variables["next"] == "2026-02-01T00:00:00+01:00"
+    assert await desk.at("2026-02-01T00:00:00Z") == ["2026-01-31T23:00:00Z"]
+    found = await desk.state()
+    assert (found.next_slot, found.error) == (None, None)
+    assert "no further date" in found.note
+
+
 async def test_one_after_the_other_unless_allowed(desk: Desk) -> None:
     await desk.save("- {id: s, type: core.trigger.Schedule, cron: '0 * * * *'}")
     assert await desk.at("2026-01-05T11:30:00Z") == MISSED[:1]
