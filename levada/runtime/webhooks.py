@@ -31,7 +31,7 @@ from levada.runtime.failpoints import failpoint
 from levada.runtime.hub import Hub
 from levada.runtime.starting import Starter, Variables, conditions_of
 from levada.store.port import ExecutionFilter, ExecutionQueries
-from levada.store.triggers import Deliveries
+from levada.store.triggers import Deliveries, DeliveryKey
 
 TYPE = "core.trigger.Webhook"
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -141,7 +141,7 @@ class Webhooks:
             await self.send(command)
             failpoint("webhook.sent")
             if delivery.idempotency_key is not None:
-                await self.deliveries.sent(flow.tenant, flow.namespace, flow.id, delivery.idempotency_key)
+                await self.deliveries.sent(_key(flow, delivery.idempotency_key))
         made = created.document(flow, command, at, self.address())
         reply = Reply(200, _encode(made), replayed=execution_id != mine)
         if waits(trigger):
@@ -151,7 +151,7 @@ class Webhooks:
     async def _claim(self, flow: Flow, key: str, execution_id: str, now: int) -> tuple[str, int, bool]:
         if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
             raise answers.bad_request(f"{IDEMPOTENCY_KEY} must have 1 to {LONGEST_KEY} characters that can be printed")
-        return await self.deliveries.claim(flow.tenant, flow.namespace, flow.id, key, execution_id, now)
+        return await self.deliveries.claim(_key(flow, key), execution_id, now)
 
     # --- waiting for the end
 
@@ -187,6 +187,10 @@ class Webhooks:
         if not text.isascii() or not text.isdigit() or not 200 <= int(text) <= 599:
             raise UserError(f"responseCode of trigger {trigger.id} must be a status from 200 to 599, is `{text[:80]}`")
         return int(text)
+
+
+def _key(flow: Flow, key: str) -> DeliveryKey:
+    return DeliveryKey(flow.tenant, flow.namespace, flow.id, key)
 
 
 def parsed(body: bytes) -> Any:

@@ -191,18 +191,25 @@ class TriggerStore(Protocol):
         """Forget dates that were fired before then and sent."""
 
 
+class DeliveryKey(msgspec.Struct, frozen=True):
+    """What a sender calls a delivery, and of which flow."""
+
+    tenant: str
+    namespace: str
+    flow_id: str
+    key: str
+
+
 class Deliveries(Protocol):
     """What webhooks have delivered under an idempotency key."""
 
-    async def claim(
-        self, tenant: str, namespace: str, flow_id: str, key: str, execution_id: str, at: int
-    ) -> tuple[str, int, bool]:
+    async def claim(self, key: DeliveryKey, execution_id: str, at: int) -> tuple[str, int, bool]:
         """Return the execution of this key, when it was claimed, and whether its start is known to be sent.
 
         These are the given ones, or those of whoever came first.
         """
 
-    async def sent(self, tenant: str, namespace: str, flow_id: str, key: str) -> None:
+    async def sent(self, key: DeliveryKey) -> None:
         """Remember that the start of a claimed key is durable."""
 
     async def purge(self, before: int, limit: int) -> int:

@@ -12,7 +12,7 @@ from worlds import Owner, World, changed, created, execution
 from levada.model.execution import Execution
 from levada.model.states import State
 from levada.store.port import FlowRow
-from levada.store.triggers import Declared, Due, Fire, FlowSchedules, Step, uid
+from levada.store.triggers import Declared, DeliveryKey, Due, Fire, FlowSchedules, Step, uid
 
 FORMAT = 3
 NAMESPACE = "company.team"
@@ -365,13 +365,13 @@ async def test_the_tally(world: World) -> None:
 
 async def test_the_first_claim_of_a_key_counts(world: World) -> None:
     claims = await asyncio.gather(
-        *(world.deliveries.claim("main", NAMESPACE, "f", "k", f"x{n}", 10 + n) for n in range(5))
+        *(world.deliveries.claim(DeliveryKey("main", NAMESPACE, "f", "k"), f"x{n}", 10 + n) for n in range(5))
     )
     assert len(set(claims)) == 1
     id, at, sent = claims[0]
     assert not sent
-    await world.deliveries.sent("main", NAMESPACE, "f", "k")
-    assert await world.deliveries.claim("main", NAMESPACE, "f", "k", "late", 30) == (id, at, True)
-    assert await world.deliveries.claim("main", NAMESPACE, "g", "k", "y", 20) == ("y", 20, False)
+    await world.deliveries.sent(DeliveryKey("main", NAMESPACE, "f", "k"))
+    assert await world.deliveries.claim(DeliveryKey("main", NAMESPACE, "f", "k"), "late", 30) == (id, at, True)
+    assert await world.deliveries.claim(DeliveryKey("main", NAMESPACE, "g", "k"), "y", 20) == ("y", 20, False)
     assert await world.deliveries.purge(20, 10) == 1
-    assert await world.deliveries.claim("main", NAMESPACE, "f", "k", "z", 30) == ("z", 30, False)
+    assert await world.deliveries.claim(DeliveryKey("main", NAMESPACE, "f", "k"), "z", 30) == ("z", 30, False)

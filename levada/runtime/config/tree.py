@@ -193,7 +193,10 @@ class Webhook:
     head_timeout: float = setting(10.0, "Longest wait for the head of a request", kind="seconds", low=0.1, high=HOUR_S)
     body_timeout: float = setting(30.0, "Longest wait for the body of a request", kind="seconds", low=0.1, high=HOUR_S)
     memory: int = setting(
-        256 * MIB, "Most bytes of bodies that a webhook service holds at a time; beyond it answers 503", kind="bytes", low=MIB
+        256 * MIB,
+        "Most bytes of bodies that a webhook service holds at a time; beyond it answers 503",
+        kind="bytes",
+        low=MIB,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from levada.store.triggers import Declared, Fire
+from levada.store.triggers import Declared, DeliveryKey, Fire
 
 
 @dataclass(slots=True)
@@ -41,4 +41,4 @@ class TriggerTables:
     flows: dict[tuple[str, str, str], tuple[int, int, str | None]] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     fired: dict[tuple[str, int], Fired] = field(default_factory=dict)
-    deliveries: dict[tuple[str, str, str, str], tuple[str, int, bool]] = field(default_factory=dict)
+    deliveries: dict[DeliveryKey, tuple[str, int, bool]] = field(default_factory=dict)

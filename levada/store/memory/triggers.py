@@ -8,7 +8,17 @@ from levada.store import encoding
 from levada.store.memory.tables import Tables
 from levada.store.memory.trigger_tables import Fired, State
 from levada.store.port import FlowRow
-from levada.store.triggers import Declared, Due, Fire, FlowSchedules, Step, TriggerState, look_again, shard_of
+from levada.store.triggers import (
+    Declared,
+    DeliveryKey,
+    Due,
+    Fire,
+    FlowSchedules,
+    Step,
+    TriggerState,
+    look_again,
+    shard_of,
+)
 
 #: As in the Postgres adapter.
 UNDER_WAY_US = 300_000_000
@@ -243,14 +253,12 @@ class MemoryDeliveries:
     def __init__(self, tables: Tables) -> None:
         self._claims = tables.triggers.deliveries
 
-    async def claim(
-        self, tenant: str, namespace: str, flow_id: str, key: str, execution_id: str, at: int
-    ) -> tuple[str, int, bool]:
-        return self._claims.setdefault((tenant, namespace, flow_id, key), (execution_id, at, False))
+    async def claim(self, key: DeliveryKey, execution_id: str, at: int) -> tuple[str, int, bool]:
+        return self._claims.setdefault(key, (execution_id, at, False))
 
-    async def sent(self, tenant: str, namespace: str, flow_id: str, key: str) -> None:
-        execution_id, at, _ = self._claims[tenant, namespace, flow_id, key]
-        self._claims[tenant, namespace, flow_id, key] = (execution_id, at, True)
+    async def sent(self, key: DeliveryKey) -> None:
+        execution_id, at, _ = self._claims[key]
+        self._claims[key] = (execution_id, at, True)
 
     async def purge(self, before: int, limit: int) -> int:
         gone = [key for key, (_, at, _) in self._claims.items() if at < before][:limit]

@@ -6,11 +6,13 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from levada.database import Connection, Database, Statements
 from levada.store import encoding
 from levada.store.port import FlowRow
 from levada.store.postgres.flows import flow_of
-from levada.store.triggers import Due, Fire, FlowSchedules, Step, TriggerState, look_again, shard_of
+from levada.store.triggers import DeliveryKey, Due, Fire, FlowSchedules, Step, TriggerState, look_again, shard_of
 
 SQL = Statements(Path(__file__).parent / "sql" / "triggers")
 DELIVERIES = Statements(Path(__file__).parent / "sql" / "deliveries")
@@ -174,14 +176,12 @@ class PostgresDeliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(
-        self, tenant: str, namespace: str, flow_id: str, key: str, execution_id: str, at: int
-    ) -> tuple[str, int, bool]:
-        row = await self._database.fetchrow(DELIVERIES["claim"], tenant, namespace, flow_id, key, execution_id, at)
+    async def claim(self, key: DeliveryKey, execution_id: str, at: int) -> tuple[str, int, bool]:
+        row = await self._database.fetchrow(DELIVERIES["claim"], *msgspec.structs.astuple(key), execution_id, at)
         return row["execution_id"], row["at"], row["sent"]
 
-    async def sent(self, tenant: str, namespace: str, flow_id: str, key: str) -> None:
-        await self._database.execute(DELIVERIES["sent"], tenant, namespace, flow_id, key)
+    async def sent(self, key: DeliveryKey) -> None:
+        await self._database.execute(DELIVERIES["sent"], *msgspec.structs.astuple(key))
 
     async def purge(self, before: int, limit: int) -> int:
         return await self._database.execute(DELIVERIES["purge"], before, limit)
