@@ -67,7 +67,13 @@ def test_a_flow_runs_through_the_gateway(services: Apart) -> None:
     assert "INFO the secret is ******" in lines
     assert not any("DATABASE" in line or "hunter2" in line or "TOKEN" in line for line in lines)
     assert not any("LEVADA_DATABASE_URL" in value for value in worker_environment(worker.process.pid))
+    assert rss_mib(worker.process.pid) < 120
     assert worker.stop() == 0
+
+
+def rss_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def running(execution: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ is left is ended and given back, so that another worker runs it. No task fails b
 """
 
 import asyncio
+import ctypes
 import fcntl
 import logging
 import os
@@ -15,6 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
+
+import msgspec
 
 from levada.model.errors import Transient, UserError
 from levada.model.jobs import Claim, Held
@@ -42,8 +45,12 @@ CANNOT_START = 3
 CONNECTING = Backoff(first_s=0.2, longest_s=5.0)
 
 
+PR_SET_DUMPABLE = 4
+
+
 def main() -> None:
     """Run a worker as this process, until it is told to stop. Exits with 3 and the remedy when it cannot start."""
+    _hide_environment()
     try:
         loaded = load()
         urls = gateway_urls(loaded.config)
@@ -57,6 +64,12 @@ def main() -> None:
         _refuse(str(error))
     finally:
         os.close(lock)
+
+
+def _hide_environment() -> None:
+    """Keep tasks, which run as the same user, from reading the workers' token out of /proc. Does nothing but on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _refuse(why: str) -> NoReturn:
@@ -150,7 +163,7 @@ async def _work(loaded: Loaded, gateways: Gateways, clock: SystemClock, stop: as
     base = await asyncio.to_thread(temporary, config.worker.temp_dir)
     claims = Claims()
     worker = Worker(
-        HttpJobs(gateways, claims),
+        HttpJobs(gateways, claims, lease_s=welcome.lease_s),
         lambda claim: HttpServices(gateways, _held(claim), HttpFiles(gateways, _held(claim))),
         lambda claim: HttpFiles(gateways, _held(claim)),
         discover(),
@@ -159,8 +172,15 @@ async def _work(loaded: Loaded, gateways: Gateways, clock: SystemClock, stop: as
         HttpSink(gateways, claims),
         encryption_key=loaded.encryption_key,
     )
+
+    async def still_here(info: Mapping[str, Any]) -> None:
+        lease_s = (await hello(info)).lease_s
+        if lease_s != worker.config.lease_s:
+            log.warning("the gateway now wants leases of %g s; they were %g s", lease_s, worker.config.lease_s)
+            worker.config = msgspec.structs.replace(worker.config, lease_s=lease_s)
+
     log.info("worker %s serves %s with %d slots", name, ", ".join(worker.config.queues), worker.config.slots)
-    beating = asyncio.create_task(presence.beat(worker, hello), name="worker-presence")
+    beating = asyncio.create_task(presence.beat(worker, still_here), name="worker-presence")
     try:
         await worker.run(stop)
     finally:

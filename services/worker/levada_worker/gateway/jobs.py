@@ -13,6 +13,9 @@ from levada.runtime import wire
 from levada_worker.gateway.connection import Gateways
 
 LATE_S = 5.0
+#: A gateway that does not answer a renewal within this share of the lease is taken for frozen.
+RENEW_SHARE = 1 / 9
+REPORT_S = 10.0
 #: A batch of results is cut so that a request stays of this size, unless one result alone is larger.
 REPORT_BYTES = 4 * 1024 * 1024
 REMEMBERED = 20_000
@@ -36,9 +39,11 @@ class Claims:
 
 
 class HttpJobs:
-    def __init__(self, gateways: Gateways, claims: Claims) -> None:
+    def __init__(self, gateways: Gateways, claims: Claims, *, lease_s: float = 30.0) -> None:
+        """`lease_s` bounds how long a silent gateway is waited for, so that another can be asked before it is over."""
         self._gateways = gateways
         self._claims = claims
+        self._renew_s = max(lease_s * RENEW_SHARE, 0.5)
 
     async def claim(
         self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float, tags: Collection[str] = ()
@@ -53,7 +58,7 @@ class HttpJobs:
         if not held:
             return []
         wanted = wire.Renewal(worker=worker, held=list(held))
-        lost: list[Held] = await self._gateways.ask("/renew", wanted, list[Held])
+        lost: list[Held] = await self._gateways.ask("/renew", wanted, list[Held], answer_s=self._renew_s)
         return lost
 
     async def cancelled(self, worker: str, *, timeout_s: float) -> list[Held]:
@@ -70,7 +75,7 @@ class HttpJobs:
             while end < len(encoded) and size + len(encoded[end]) <= REPORT_BYTES:
                 size += len(encoded[end])
                 end += 1
-            await self._gateways.ask("/report", list(results[start:end]), None)
+            await self._gateways.ask("/report", list(results[start:end]), None, answer_s=REPORT_S)
             start = end
 
     async def close(self) -> None:
