@@ -140,6 +140,26 @@ def test_a_worker_outlives_its_gateways(services: Apart) -> None:
     assert found["state"]["current"] == "SUCCESS"
 
 
+def test_a_frozen_gateway_costs_no_task(services: Apart) -> None:
+    services.start("api", "other").wait_ready()
+    worker = services.start("worker").wait_ready()
+    services.deploy(SLEEP.replace("sleep 4", "sleep 8"))
+    id = services.run("sleep")
+    services.until(id, running)
+    used = worker.health()["details"]["gateway"]["details"]["url"]
+    frozen = next(name for name, each in services.services.items() if each.url == used)
+    pid = services.services[frozen].process.pid
+    os.kill(pid, signal.SIGSTOP)
+    stopped = services.services.pop(frozen)
+    try:
+        found = services.ended(id)
+        assert (found["state"]["current"], attempts(found)) == ("SUCCESS", ["SUCCESS"])
+        assert attempts(services.ended(services.run("sleep"))) == ["SUCCESS"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        stopped.close()
+
+
 def test_a_worker_waits_for_its_gateway_and_says_why(tmp_path: Path, database: str) -> None:
     with apart(tmp_path, database) as services:
         port = free_port()
