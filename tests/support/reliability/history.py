@@ -142,6 +142,12 @@ LEFT: dict[str, str] = {
     "ingress": "SELECT id || ' for ' || key FROM ingress",
 }
 
+#: Dates of schedules that have been fired and whose execution is on its way.
+UNBORN = (
+    "SELECT f.uid || ' at ' || f.slot FROM trigger_fire f LEFT JOIN execution x ON x.id = f.execution_id"
+    " WHERE x.id IS NULL"
+)
+
 #: Where the bus is in this database: partitions that are not read to their end.
 UNREAD = (
     "SELECT o.part || ' is read up to ' || o.done_off || ' of ' || h.next_off FROM bus_owner o"
@@ -183,7 +189,7 @@ def settled(dsn: str, acknowledged: Sequence[str]) -> str | None:
         return f"{live} executions have not ended"
     if known != wanted:
         return f"{wanted - known} of {wanted} acknowledged executions are not there"
-    for name, sql in LEFT.items():
+    for name, sql in (*LEFT.items(), ("fired", UNBORN)):
         left = fetch(dsn, sql)
         if left:
             return f"{name}: {left[0][0]} and {len(left) - 1} more"
