@@ -25,7 +25,7 @@ from levada.model import states
 from levada.runtime.config import SPECS, VARIABLES, Config, value_at
 from levada.runtime.config import setting as settings
 from levada_api import table
-from levada_api.routing import Route
+from levada_api.routing import WORKER_GATEWAY, Route
 
 HERE = Path(__file__).parent
 
@@ -199,7 +199,9 @@ def _api() -> Iterator[str]:
         yield "| --- | --- | --- |"
         for route in groups[name]:
             asked = route.permission
-            yield f"| {route.method} | `{route.template}` | {f'{asked.resource}:{asked.action}' if asked else '*public*'} |"
+            workers = (route.method, route.template) in WORKER_GATEWAY
+            shown = f"{asked.resource}:{asked.action}" if asked else "*workers' token*" if workers else "*public*"
+            yield f"| {route.method} | `{route.template}` | {shown} |"
 
 
 def _group(template: str) -> str:
