@@ -12,6 +12,8 @@ import pytest
 from apart import Apart, apart, request
 from installation import free_port
 
+from levada.runtime.telemetry import span_id_of
+
 HELLO = """\
 id: hello
 namespace: company.team
@@ -60,11 +62,13 @@ def test_a_flow_runs_through_the_gateway(services: Apart) -> None:
     for each in services.services.values():
         each.wait_ready()
     services.deploy(HELLO)
-    id = services.run("hello")
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    id = services.run("hello", traceparent=f"00-{trace}-b7ad6b7169203331-01")
     found = services.ended(id)
     assert found["state"]["current"] == "SUCCESS", services.logs(id)
     lines = services.logs(id, has="the secret")
     assert "INFO the secret is ******" in lines
+    assert f"INFO TRACEPARENT=00-{trace}-{span_id_of(id)}-01" in services.logs(id, has="TRACEPARENT")
     assert not any("DATABASE" in line or "hunter2" in line or "TOKEN" in line for line in lines)
     assert not any("LEVADA_DATABASE_URL" in value for value in worker_environment(worker.process.pid))
     assert rss_mib(worker.process.pid) < 120

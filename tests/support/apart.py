@@ -108,8 +108,8 @@ class Apart:
         status, body = self.request("POST", "/api/v1/main/flows", source, {"Content-Type": "application/x-yaml"})
         assert status == 200, body
 
-    def run(self, flow: str, namespace: str = "company.team", **inputs: str) -> str:
-        status, body = self.request("POST", f"/api/v1/main/executions/{namespace}/{flow}")
+    def run(self, flow: str, namespace: str = "company.team", **headers: str) -> str:
+        status, body = self.request("POST", f"/api/v1/main/executions/{namespace}/{flow}", headers=headers)
         assert status == 200, body
         return str(body["id"])
 

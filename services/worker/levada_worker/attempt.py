@@ -6,6 +6,8 @@ out) and what it has to say must not be heard. `stop` may be called at any time,
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from levada.model.commands import ChildTask, TaskFinished, TaskProgressed
 from levada.model.errors import UserError
 from levada.model.jobs import Claim, Held, Job, JobKind
 from levada.model.states import State
+from levada.runtime import logs, telemetry
 from levada_worker import task as tasks
 from levada_worker.attempt_log import AttemptLog
 from levada_worker.cache import TaskCache
@@ -76,6 +79,25 @@ class Attempt:
     def _give_up(self) -> None:
         if not self._over.done():
             self._over.set_result(None)
+
+    @contextmanager
+    def observed(self) -> Iterator[telemetry.Span]:
+        """The span of this attempt in the trace of its execution; log lines of this process inside it name both."""
+        job = self.job
+        attributes: dict[str, str | bool | float] = {
+            "levada.execution.id": job.execution_id,
+            "levada.task.id": job.task.id,
+            "levada.task.type": job.task.type,
+            "levada.task_run.id": job.task_run_id,
+            "levada.attempt": job.attempt,
+            "levada.worker": self._parts.config.name,
+        }
+        parent = telemetry.of_execution(job.execution_id, job.trace_parent)
+        with (
+            logs.bound(execution_id=job.execution_id, task_run_id=job.task_run_id),
+            telemetry.span(f"attempt {job.task.id}", parent=parent, kind="consumer", attributes=attributes) as span,
+        ):
+            yield span
 
     async def run(self) -> TaskFinished | None:
         masker = Masker()

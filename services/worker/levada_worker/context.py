@@ -10,6 +10,7 @@ import msgspec
 
 from levada.model.errors import UserError
 from levada.model.jobs import Job
+from levada.runtime import telemetry
 from levada.sdk.context import Control, Kv, NamespaceFiles, ProcessResult, Secrets, Services
 from levada_worker import workfiles
 from levada_worker.attempt_log import AttemptLog
@@ -162,7 +163,8 @@ class WorkerContext:
         grace = limits.kill_grace_s if kill_grace_s is None else kill_grace_s
         printed = process.Printed(self._log, line_bytes=limits.line_bytes, rate_bytes=limits.rate_bytes)
         folder = cwd or self.working_dir
-        extra = {"TRACEPARENT": self._job.trace_parent} if self._job.trace_parent else {}
+        parent = telemetry.current() or self._job.trace_parent
+        extra = {"TRACEPARENT": parent} if parent else {}
         try:
             result, ended = await process.run(
                 self._guard,

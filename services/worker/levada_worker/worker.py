@@ -167,7 +167,12 @@ class Worker:
         result: TaskFinished | None = None
         began = self._clock.monotonic()
         try:
-            result = await attempt.run()
+            with attempt.observed() as span:
+                result = await attempt.run()
+                if result is not None:
+                    span.set(levada_state=result.state.value)
+                    if result.error is not None:
+                        span.fail(result.error)
         except Exception:  # noqa: BLE001  our own defect must not cost a slot for ever; the lease runs out and says so
             _log.exception("running task %s of %s failed", attempt.job.task.id, attempt.job.execution_id)
         finally:

@@ -21,7 +21,7 @@ from aiohttp import web
 from levada.jobs.port import LeaseReader
 from levada.model.errors import Defect, LevadaError, Transient, UserError
 from levada.model.jobs import Claim, Grant, Held
-from levada.runtime import metrics, wire
+from levada.runtime import metrics, telemetry, wire
 from levada.runtime.clock import Clock
 from levada.runtime.config import Config
 from levada_api.auth import Gate, check_host
@@ -157,7 +157,12 @@ def for_workers(handler: Answer) -> Handler:
     async def answered(call: Call) -> web.StreamResponse:
         try:
             call.api.gateway.door.check(call.request)
-            return await handler(call)
+            parent = telemetry.extract(call.request.headers)
+            if not telemetry.sampled(parent):
+                return await handler(call)
+            what = call.request.path.removeprefix(wire.PREFIX)
+            with telemetry.span(f"gateway {call.request.method} {what}", parent=parent, kind="server"):
+                return await handler(call)
         except LevadaError as error:
             return _refused(error)
         except (web.RequestPayloadError, ConnectionError) as error:

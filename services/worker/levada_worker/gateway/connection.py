@@ -22,7 +22,7 @@ import msgspec
 
 from levada.model.errors import Defect, Transient
 from levada.model.jobs import Held
-from levada.runtime import metrics, wire
+from levada.runtime import metrics, telemetry, wire
 from levada.runtime.clock import Clock
 
 log = logging.getLogger("levada.worker.gateway")
@@ -164,10 +164,7 @@ class Gateways:
             f"{address.url}{wire.PREFIX}{asked.path}",
             params=asked.params,
             data=body,
-            headers={
-                **self._headers,
-                **({wire.ATTEMPT_HEADER: wire.attempt_header(asked.held)} if asked.held is not None else {}),
-            },
+            headers=self._headers | (_of_attempt(asked.held) if asked.held is not None else {}),
             timeout=aiohttp.ClientTimeout(total=asked.answer_s, sock_connect=CONNECT_S, sock_read=silence_s),
         )
 
@@ -216,6 +213,10 @@ class Gateways:
         if not self._told:
             log.warning("the worker has no gateway and keeps trying: %s", trouble)
             self._told = True
+
+
+def _of_attempt(held: Held) -> dict[str, str]:
+    return {**telemetry.headers(), wire.ATTEMPT_HEADER: wire.attempt_header(held)}
 
 
 def sendable(data: bytes) -> bytes | AsyncIterator[bytes]:
