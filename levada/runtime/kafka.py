@@ -67,6 +67,7 @@ async def kafka_bus(config: Config, clock: Clock, installation: str, files: File
         blobs=StoredBodies(files),
         message_limit=config.limits.message,
         failpoint=failpoint,
+        make_again=functools.partial(make_topics, config) if config.kafka.make_topics else None,
     )
     try:
         await bus.start()

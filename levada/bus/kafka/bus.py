@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord
@@ -62,8 +62,12 @@ class KafkaBus:
         blobs: BlobStore | None = None,
         message_limit: int = INLINE_LIMIT_BYTES,
         failpoint: Callable[[str], None] = lambda _: None,
+        make_again: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`message_limit` in bytes: larger bodies go to `blobs`. `installation` is not the same for two deployments."""
+        """`message_limit` in bytes: larger bodies go to `blobs`. `installation` is not the same for two deployments.
+
+        `make_again` makes topics that are gone while we run; without it they are waited for.
+        """
         self._settings = settings
         self._partitions = partitions
         self._installation = installation
@@ -71,7 +75,7 @@ class KafkaBus:
         self._blobs = blobs
         self._limit = message_limit if blobs is not None else WITHOUT_STORAGE_BYTES
         self._failpoint = failpoint
-        self._cluster = Cluster(settings, partitions)
+        self._cluster = Cluster(settings, partitions, make_again)
         self._producer = Producer(settings, self._cluster, now_ms=lambda: now_us() // 1000, on_error=self._wrong)
         self._lag = LagReport(settings)
         self._readers: dict[str, list[Reader]] = {}

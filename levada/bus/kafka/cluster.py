@@ -34,9 +34,13 @@ class TopicMissing(Transient):
 class Cluster:
     """One per bus; connects when first asked."""
 
-    def __init__(self, settings: KafkaSettings, partitions: int) -> None:
+    def __init__(
+        self, settings: KafkaSettings, partitions: int, make_again: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """`make_again` makes topics that are gone, for example because the brokers lost everything; None: a person does."""
         self._settings = settings
         self._partitions = partitions
+        self._make_again = make_again
         self._known: set[str] = set()
         self._admin: AIOKafkaAdminClient | None = None
         self._asker: AIOKafkaConsumer | None = None
@@ -50,6 +54,10 @@ class Cluster:
         if topic in self._known:
             return
         found = await self._ask(self._describe, topic)
+        if found is None and self._make_again is not None:
+            log.warning("topic %s is gone; it is made again", topic)
+            await self._make_again()
+            found = await self._ask(self._describe, topic)
         if found is None:
             raise TopicMissing(
                 f"topic {topic} does not exist; make it with `levada topics apply` (brokers that make topics by "

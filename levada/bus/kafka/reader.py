@@ -248,6 +248,8 @@ class Reader:
         verdict = self.pulse.verdict()
         if verdict is Verdict.WELL:
             return
+        self._cluster.doubt()
+        await self._cluster.know(self._topic)  # it may be gone, with all that was in it
         await self._cluster.ends(self._topic, self._flows)  # raises when brokers are away: then it is not us
         if verdict is Verdict.STUCK:
             self.pulse.rebuilt()

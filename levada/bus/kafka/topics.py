@@ -29,6 +29,9 @@ HOUR_S = 3600.0
 ROOM_BYTES = 64 * 1024
 BATCH_BYTES = 1024 * 1024
 
+#: How long news of a new topic may take to reach all brokers: tries, and the pause between them.
+SPREAD_TRIES, SPREAD_S = 25, 0.2
+
 UNKNOWN_TOPIC = 3
 ALREADY_EXISTS = 36
 #: A topic's own setting, in the answer to a question for settings (not the broker's default).
@@ -127,6 +130,10 @@ def _differences(topic: Topic, found: Topic | None) -> list[Difference]:
     return differences
 
 
+class _NotKnownYet(Transient):
+    """A broker has not heard of a topic yet."""
+
+
 class Topics:
     """Asks and changes the cluster. `async with`; entering raises Transient with the cause when it is away."""
 
@@ -194,6 +201,8 @@ class Topics:
         ]
         for answer in await self._ask("alter_configs", resources):
             for code, message, _, name in answer.resources:
+                if code == UNKNOWN_TOPIC:
+                    raise _NotKnownYet(f"a broker has not heard of topic {name} yet")
                 if code:
                     raise UserError(f"the settings of topic {name} could not be changed: {_said(code, [message])}")
 
@@ -207,8 +216,17 @@ class Topics:
                 raise UserError(f"topic {name} could not be read: {_said(code, [])}")
             replication = min((len(part["replicas"]) for part in one["partitions"]), default=0)
             found[name] = Topic(name, len(one["partitions"]), replication)
-        settings = await self._settings_of(list(found), only_own=False)
+        settings = await self._spread(list(found))
         return {name: Topic(name, one.partitions, one.replication, settings[name]) for name, one in found.items()}
+
+    async def _spread(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the settings in force of topics that exist, though one was made a moment ago and not all brokers know it."""
+        for _ in range(SPREAD_TRIES):
+            try:
+                return await self._settings_of(names, only_own=False)
+            except _NotKnownYet:
+                await asyncio.sleep(SPREAD_S)
+        return await self._settings_of(names, only_own=False)
 
     async def _settings_of(self, names: Sequence[str], *, only_own: bool) -> dict[str, dict[str, str]]:
         """Return the settings in force, or only those set for the topic itself."""
@@ -218,6 +236,8 @@ class Topics:
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
         for answer in await self._ask("describe_configs", resources):
             for code, message, _, name, entries in answer.resources:
+                if code == UNKNOWN_TOPIC:
+                    raise _NotKnownYet(f"a broker has not heard of topic {name} yet")
                 if code:
                     raise UserError(f"the settings of topic {name} could not be read: {_said(code, [message])}")
                 found[name] = {
