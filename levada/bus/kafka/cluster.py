@@ -105,6 +105,9 @@ class Cluster:
             except (TimeoutError, errors.KafkaError, OSError) as error:
                 await self._forget()
                 raise Transient(await cause(error, self._settings)) from error
+            except asyncio.CancelledError:
+                await self._forget()  # a client that is half-way started answers nobody ever
+                raise
 
     async def _describe(self, topic: str) -> int | None:
         """Return how many partitions a topic has, None if it does not exist."""
