@@ -338,6 +338,28 @@ class TestErrors:
         assert len([one for one in found if b"task_finished" in one.body[:200]]) == 5
 
 
+@pytest.mark.parametrize("breaks", [False, True])
+async def test_a_file_that_cannot_be_read_to_its_end_is_read_on_and_never_taken_for_the_whole(
+    end: End, breaks: bool
+) -> None:
+    uri = "kestra:///company/team/hello/executions/e1/tasks/t/t1/out.txt"
+    files = HttpFiles(end.gateways, await end.claimed())
+    await files.put(uri, b"0123456789")
+    whole = end.platform.files.get
+    asked: list[int] = []
+
+    async def short(uri: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        asked.append(offset)
+        async for chunk in whole(uri, offset=offset, length=4):
+            yield chunk
+        if breaks and offset < 8:
+            raise OSError("the disk went away")
+
+    end.platform.files.get = short  # type: ignore[method-assign]
+    assert await files.read(uri) == b"0123456789"
+    assert asked == [0, 4, 8]
+
+
 async def test_a_worker_says_hello_and_goodbye(end: End) -> None:
     welcome = await end.gateways.ask("/hello", wire.Hello(worker="w1", info={"slots": 3}), wire.Welcome)
     assert welcome.lease_s == 10

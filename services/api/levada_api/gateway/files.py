@@ -6,6 +6,7 @@ it is complete; one that breaks off leaves nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -16,6 +17,8 @@ from levada.model.errors import UserError
 from levada.runtime import wire
 from levada_api.call import Call
 from levada_api.gateway.door import answer, nothing
+
+log = logging.getLogger("levada.api.gateway")
 
 
 async def _files(call: Call) -> Files:
@@ -51,16 +54,27 @@ async def get(call: Call) -> web.StreamResponse:
     response = web.StreamResponse(headers={wire.VERSION_HEADER: version_of(stat)})
     response.content_type = "application/octet-stream"
     response.content_length = left if length is None else min(left, length)
-    sent = 0
     await response.prepare(call.request)
-    async for chunk in files.get(uri, offset=offset, length=response.content_length):
-        await response.write(chunk)
-        sent += len(chunk)
-    if sent != response.content_length and call.request.transport is not None:
-        # It shrank while it was read: the reader must not take what it got for the whole.
+    if not await _stream(call, response, files.get(uri, offset=offset, length=response.content_length)):
+        # The reader must not take what it got for the whole.
+        assert call.request.transport is not None
         call.request.transport.abort()
-    await response.write_eof()
     return response
+
+
+async def _stream(call: Call, response: web.StreamResponse, chunks: AsyncIterator[bytes]) -> bool:
+    """Send the content; False when it could not be read as far as was promised: the file went away or shrank meanwhile."""
+    left = response.content_length or 0
+    try:
+        async for chunk in chunks:
+            await response.write(chunk)
+            left -= len(chunk)
+    except ConnectionError:
+        return True  # the reader went away: there is nobody to tell
+    except Exception:  # the answer has begun, so breaking it off is all that can still be said
+        log.exception("reading %s for a worker broke off", call.request.query.get("uri"))
+        return call.request.transport is None
+    return left == 0 or call.request.transport is None
 
 
 async def put(call: Call) -> web.Response:
