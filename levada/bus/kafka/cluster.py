@@ -45,6 +45,7 @@ class Cluster:
         self._admin: AIOKafkaAdminClient | None = None
         self._asker: AIOKafkaConsumer | None = None
         self._lock = asyncio.Lock()
+        self._making = asyncio.Lock()
 
     async def know(self, topic: str) -> None:
         """Make sure that the topic (its full name) is there with the right number of partitions.
@@ -55,9 +56,7 @@ class Cluster:
             return
         found = await self._ask(self._describe, topic)
         if found is None and self._make_again is not None:
-            log.warning("topic %s is gone; it is made again", topic)
-            await self._make_again()
-            found = await self._ask(self._describe, topic)
+            found = await self._made_again(topic, self._make_again)
         if found is None:
             raise TopicMissing(
                 f"topic {topic} does not exist; make it with `levada topics apply` (brokers that make topics by "
@@ -70,6 +69,16 @@ class Cluster:
                 "and run `levada topics apply`"
             )
         self._known.add(topic)
+
+    async def _made_again(self, topic: str, make_again: Callable[[], Awaitable[object]]) -> int | None:
+        """Make what is gone, once for all who miss something at the same time; return the topic's partitions."""
+        async with self._making:
+            found = await self._ask(self._describe, topic)
+            if found is None:
+                log.warning("topic %s is gone; it is made again, with all others that are missing", topic)
+                await make_again()
+                found = await self._ask(self._describe, topic)
+        return found
 
     def doubt(self) -> None:
         """Something went wrong: look at the topics again before they are used again."""
