@@ -1,4 +1,6 @@
-"""Workers that wait for work, served together: one question to the queue for all who wait in this process.
+"""Workers that wait, served together: one question to the queue for all who wait for the same in this process.
+
+Used for work, and for attempts that shall stop. What follows speaks of work.
 
 Every `claim` is a want: so many free slots, of these queues, with these tags. Wants of one kind are looked for with a
 single statement, and what it finds is shared out so that whoever has most slots left gets the next one. Nobody gets more
@@ -15,70 +17,71 @@ import heapq
 import logging
 from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from levada.model.errors import Transient
-from levada.model.jobs import Claim
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: What a worker waits for: its queues and the tags it carries.
 Kind = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(eq=False, slots=True)
-class Want:
+class Want(Generic[T]):
     """One worker that waits. `busy`: a look for it is under way; `leaving`: the next answer is the last."""
 
     worker: str
     kind: Kind
     limit: int
-    answer: asyncio.Future[list[Claim]] = field(repr=False)
+    answer: asyncio.Future[list[T]] = field(repr=False)
     looked: bool = False
     busy: bool = False
     leaving: bool = False
 
 
-Dealt = Sequence[tuple[Want, list[Claim]]]
+Dealt = Sequence[tuple[Want[T], list[T]]]
 
 
-class Table(Protocol):
-    """Where claims come from."""
+class Table(Protocol[T]):
+    """Where it comes from."""
 
-    async def deal(self, kind: Kind, wants: Sequence[Want]) -> list[list[Claim]]:
-        """Look once: claims for the n-th worker at place n."""
+    async def deal(self, kind: Kind, wants: Sequence[Want[T]]) -> list[list[T]]:
+        """Look once: what is for the n-th worker at place n."""
 
-    async def announce(self, dealt: Dealt) -> None:
-        """Tell the executor of them; before that nobody may have them."""
+    async def announce(self, dealt: Dealt[T]) -> None:
+        """Called before anybody gets what was dealt: tell the executor."""
 
-    async def give_back(self, claims: Sequence[Claim]) -> None:
+    async def give_back(self, unwanted: Sequence[T]) -> None:
         """Let somebody else have what nobody here wants any more."""
 
 
-class Dealer:
+class Dealer(Generic[T]):
     """Everybody who waits in one process. A task of its own runs while there is anybody."""
 
-    def __init__(self, table: Table, *, busy_poll_s: float, idle_poll_s: float) -> None:
+    def __init__(self, table: Table[T], *, busy_poll_s: float, idle_poll_s: float) -> None:
         """Without a `notify` it looks again after `busy_poll_s`, then seldomer, down to every `idle_poll_s`."""
         self._table = table
         self._busy_poll_s = busy_poll_s
         self._idle_poll_s = idle_poll_s
         self._signal = Signal()
         self._all_due = True
-        self._wants: list[Want] = []
+        self._wants: list[Want[T]] = []
         self._runner: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._closed = False
         #: How often the queue was asked.
         self.looks = 0
 
-    async def claim(
+    async def wait(
         self, worker: str, queues: Sequence[str], tags: Collection[str], limit: int, timeout_s: float
-    ) -> list[Claim]:
-        """Return up to `limit` claims as soon as there is one; nothing after `timeout_s`, when at least one look was made."""
+    ) -> list[T]:
+        """Return up to `limit` of them as soon as there is one; nothing after `timeout_s`, when at least one look was made."""
         if limit <= 0 or not queues or self._closed:
             return []
-        answer: asyncio.Future[list[Claim]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[list[T]] = asyncio.get_running_loop().create_future()
         want = Want(worker, (tuple(sorted(set(queues))), tuple(sorted(set(tags)))), limit, answer)
         self._wants.append(want)
         self._arrived()
@@ -107,7 +110,7 @@ class Dealer:
         pending = [task for task in (self._runner, *self._background) if task is not None]
         await asyncio.gather(*pending, return_exceptions=True)
 
-    def _leave(self, want: Want) -> bool:
+    def _leave(self, want: Want[T]) -> bool:
         """Let the want go. False: a look for it is under way or still to come, and its answer must be awaited."""
         if want.busy or not want.looked:
             want.leaving = True
@@ -131,20 +134,20 @@ class Dealer:
                 self._all_due = True
                 pause_s = min(pause_s * 2, self._idle_poll_s)
 
-    def _still_waiting(self) -> list[Want]:
+    def _still_waiting(self) -> list[Want[T]]:
         self._wants = [want for want in self._wants if not want.answer.done()]
         return self._wants
 
     async def _look(self) -> bool:
         """Look for those who have not been looked for, and for all when something new may be there."""
         everybody, self._all_due = self._all_due, False
-        kinds: dict[Kind, list[Want]] = {}
+        kinds: dict[Kind, list[Want[T]]] = {}
         for want in self._wants:
             kinds.setdefault(want.kind, []).append(want)
         due = [(k, wants) for k, wants in kinds.items() if everybody or any(not want.looked for want in wants)]
         return any([await self._serve(kind, wants) for kind, wants in due])
 
-    async def _serve(self, kind: Kind, wants: list[Want]) -> bool:
+    async def _serve(self, kind: Kind, wants: list[Want[T]]) -> bool:
         for want in wants:
             want.busy = True
         self.looks += 1
@@ -165,13 +168,13 @@ class Dealer:
             self._spawn(self._hand_out(dealt))
         return bool(dealt)
 
-    async def _hand_out(self, dealt: Dealt) -> None:
+    async def _hand_out(self, dealt: Dealt[T]) -> None:
         try:
             await self._table.announce(dealt)
         except Exception as error:  # noqa: BLE001  as above
             _fail([want for want, _ in dealt], error)
             return
-        left = []
+        left: list[T] = []
         for want, claims in dealt:
             if want.answer.done():
                 left += claims
@@ -180,11 +183,11 @@ class Dealer:
         if left:
             await self._return(left)
 
-    async def _return(self, claims: Sequence[Claim]) -> None:
+    async def _return(self, claims: Sequence[T]) -> None:
         try:
             await self._table.give_back(claims)
         except Transient as error:
-            log.warning("%d claims of workers that left wait for the end of their leases: %s", len(claims), error)
+            log.warning("%d attempts of workers that left wait for the end of their leases: %s", len(claims), error)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -192,7 +195,7 @@ class Dealer:
         task.add_done_callback(self._background.discard)
 
 
-def _fail(wants: Sequence[Want], error: Exception) -> None:
+def _fail(wants: Sequence[Want[Any]], error: Exception) -> None:
     for want in wants:
         if not want.answer.done():
             want.answer.set_exception(error)

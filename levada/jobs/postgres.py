@@ -28,7 +28,7 @@ from pathlib import Path
 
 from levada.database import Database, Statements
 from levada.jobs.commands import CommandLog, given_back, started
-from levada.jobs.dealing import Dealer, Dealt, Kind, Signal, Want, shared_out
+from levada.jobs.dealing import Dealer, Dealt, Kind, Want, shared_out
 from levada.model import jobs, routes
 from levada.model.commands import TaskFinished, TaskProgressed, WorkerLost
 from levada.model.jobs import Claim, Grant, Held
@@ -36,6 +36,8 @@ from levada.model.jobs import Claim, Grant, Held
 SQL = Statements(Path(__file__).parent / "sql")
 
 TOKEN_BYTES = 16
+#: Whoever waits for withdrawals waits for the same.
+ALL = ("*",)
 #: How long the difference between this machine's clock and the database's is taken to hold.
 COMPARED_S = 10.0
 #: A lease that was marked as lost is reported again after this: whoever marked it died before it was forgotten.
@@ -63,25 +65,21 @@ class PostgresJobs:
         self._now_us = now_us
         self._random_bytes = random_bytes
         self._lease_us = int(lease_s * 1_000_000)
-        self._busy_poll_s = busy_poll_s
-        self._idle_poll_s = idle_poll_s
         self._failpoint = failpoint
         self._dealer = Dealer(self, busy_poll_s=busy_poll_s, idle_poll_s=idle_poll_s)
-        self._withdrawn = Signal()
+        self._withdrawn = Dealer(_Withdrawn(database), busy_poll_s=busy_poll_s, idle_poll_s=idle_poll_s)
         self._ahead_us, self._compared = 0, -COMPARED_S
-        self._told: dict[str, set[str]] = {}
-        self._closed = False
 
     async def claim(
         self, worker: str, queues: Sequence[str], limit: int, *, timeout_s: float, tags: Collection[str] = ()
     ) -> list[Claim]:
-        return await self._dealer.claim(worker, queues, tags, limit, timeout_s)
+        return await self._dealer.wait(worker, queues, tags, limit, timeout_s)
 
     @property
     def looks(self) -> int:
         return self._dealer.looks
 
-    async def deal(self, kind: Kind, wants: Sequence[Want]) -> list[list[Claim]]:
+    async def deal(self, kind: Kind, wants: Sequence[Want[Claim]]) -> list[list[Claim]]:
         queues, tags = kind
         order = shared_out([want.limit for want in wants])
         until = await self._now() + self._lease_us
@@ -105,7 +103,7 @@ class PostgresJobs:
         rows = await self._database.fetch(SQL["routes"])
         return [route for (route,) in rows if routes.serves(route, queues, tags)]
 
-    async def announce(self, dealt: Dealt) -> None:
+    async def announce(self, dealt: Dealt[Claim]) -> None:
         now = self._now_us()
         await self._commands.send([started(claim, want.worker, now) for want, claims in dealt for claim in claims])
         self._failpoint("jobs.announced")
@@ -129,25 +127,7 @@ class PostgresJobs:
         return [one for one in held if one.token not in renewed]
 
     async def cancelled(self, worker: str, *, timeout_s: float) -> list[Held]:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
-        pause_s = self._busy_poll_s
-        while True:
-            seen = self._withdrawn.given
-            found = await self._cancelled(worker)
-            remaining = deadline - loop.time()
-            if found or remaining <= 0 or self._closed:
-                return found
-            await self._withdrawn.after(seen, min(pause_s, remaining))
-            pause_s = min(pause_s * 2, self._idle_poll_s)
-
-    async def _cancelled(self, worker: str) -> list[Held]:
-        """Return each only once; whoever misses it hears of it again when it renews."""
-        rows = await self._database.fetch(SQL["cancelled"], worker)
-        told = self._told.get(worker, set())
-        found = [Held(execution_id, id, attempt, token) for execution_id, id, attempt, token in rows]
-        self._told[worker] = {one.token for one in found}
-        return [one for one in found if one.token not in told]
+        return await self._withdrawn.wait(worker, ALL, (), 1, timeout_s)
 
     async def report(self, results: Sequence[TaskFinished | TaskProgressed]) -> None:
         if not results:
@@ -208,9 +188,31 @@ class PostgresJobs:
 
     def notify_withdrawn(self) -> None:
         """Attempts were withdrawn: look now for those that run here."""
-        self._withdrawn.give()
+        self._withdrawn.notify()
 
     async def close(self) -> None:
-        self._closed = True
-        self._withdrawn.give()
+        await self._withdrawn.close()
         await self._dealer.close()
+
+
+class _Withdrawn:
+    """Attempts that shall stop, for the workers that ask; each is told once, and again when its worker renews."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._told: dict[str, set[str]] = {}
+
+    async def deal(self, kind: Kind, wants: Sequence[Want[Held]]) -> list[list[Held]]:
+        workers = [want.worker for want in wants]
+        found: dict[str, list[Held]] = {worker: [] for worker in workers}
+        for worker, execution_id, id, attempt, token in await self._database.fetch(SQL["cancelled"], workers):
+            found[worker].append(Held(execution_id, id, attempt, token))
+        told = {worker: self._told.pop(worker, set()) for worker in found}
+        self._told |= {worker: {one.token for one in held} for worker, held in found.items() if held}
+        return [[one for one in found[worker] if one.token not in told[worker]] for worker in workers]
+
+    async def announce(self, dealt: Dealt[Held]) -> None:
+        """The executor knows: it asked for it."""
+
+    async def give_back(self, unwanted: Sequence[Held]) -> None:
+        """Whoever was not told hears of it when it renews."""

@@ -29,7 +29,7 @@ class Deck:
         self.waiting += ids
         self.dealer.notify()
 
-    async def deal(self, kind: Kind, wants: Sequence[Want]) -> list[list[Claim]]:
+    async def deal(self, kind: Kind, wants: Sequence[Want[Claim]]) -> list[list[Claim]]:
         self.looks.append([want.worker for want in wants])
         if self.problem is not None:
             raise self.problem
@@ -42,7 +42,7 @@ class Deck:
             found[place].append(_claim(id))
         return found
 
-    async def announce(self, dealt: Dealt) -> None:
+    async def announce(self, dealt: Dealt[Claim]) -> None:
         if self.announcing is not None:
             await self.announcing.wait()
         self.announced += [one.job.task_run_id for _, claims in dealt for one in claims]
@@ -51,7 +51,7 @@ class Deck:
         self.returned += [one.job.task_run_id for one in claims]
 
     async def claim(self, worker: str, limit: int = 1, timeout_s: float = 5.0) -> list[str]:
-        claims = await self.dealer.claim(worker, ["default"], (), limit, timeout_s)
+        claims = await self.dealer.wait(worker, ["default"], (), limit, timeout_s)
         return [one.job.task_run_id for one in claims]
 
 
