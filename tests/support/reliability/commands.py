@@ -11,10 +11,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reliability import gremlin
+from reliability import amnesia, gremlin, netsplit
 from reliability.fleet import Fleet, Services, Standalone
 from reliability.report import Report, made
 from reliability.trial import Trial
+from reliability.wires import Wired
 
 BUSES = ("standalone", "postgres", "kafka")
 """`standalone` is one process on the Postgres bus; the others are a process per service."""
@@ -42,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Prove that Levada keeps its promises.")
     harnesses = parser.add_subparsers(dest="harness", required=True)
     _gremlin(harnesses)
+    _netsplit(harnesses)
+    _amnesia(harnesses)
     return parser
 
 
@@ -61,9 +64,14 @@ def _with_fleet(command: argparse.ArgumentParser) -> None:
     command.add_argument("--lease", type=float, default=3.0, help="seconds until a silent worker is lost (3)")
 
 
+def told(folder: Path) -> dict[str, str]:
+    """Return the settings that every fleet runs with: its files are all in one place, and nobody waits long."""
+    return {"LEVADA_WORKER_TEMP_DIR": str(folder / "tmp"), "LEVADA_WORKER_KILL_GRACE": "2"}
+
+
 def fleet(options: argparse.Namespace, folder: Path) -> Fleet:
     """Return the processes that the options ask for."""
-    env = {"LEVADA_WORKER_TEMP_DIR": str(folder / "tmp"), "LEVADA_WORKER_KILL_GRACE": "2"}
+    env = told(folder)
     if options.bus == "standalone":
         return Standalone(folder / "fleet", lease_s=options.lease, env=env)
     return Services(folder / "fleet", bus=options.bus, lease_s=options.lease, env=env)
@@ -95,3 +103,35 @@ def _run_gremlin(options: argparse.Namespace, folder: Path) -> Report:
     report = made("gremlin", options.seed, bus=options.bus, rate=options.rate, lease=options.lease, **vars(orders))
     trial = Trial(fleet(options, folder), folder, seed=options.seed, rate=options.rate)
     return asyncio.run(gremlin.run(trial, orders, report))
+
+
+def _netsplit(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _new(harnesses, "netsplit", "Cut lines between real processes under load.", _run_netsplit)
+    _with_fleet(command)
+    command.set_defaults(bus="postgres")
+    command.add_argument("--seconds", type=float, default=20.0, help="how long each line is cut (20)")
+    command.add_argument("--brokers", type=int, default=1, help="brokers where the bus is Kafka (1)")
+
+
+def _run_netsplit(options: argparse.Namespace, folder: Path) -> Report:
+    if options.bus == "standalone":
+        raise SystemExit("netsplit needs processes with lines between them: --bus postgres or --bus kafka")
+    given = {"bus": options.bus, "brokers": options.brokers, "lease_s": options.lease}
+    wired = Wired(folder / "fleet", env=told(folder), **given)
+    report = made("netsplit", options.seed, rate=options.rate, seconds=options.seconds, **given)
+    trial = Trial(wired, folder, seed=options.seed, rate=options.rate)
+    return asyncio.run(netsplit.run(trial, netsplit.cases(options.bus == "kafka"), options.seconds, report))
+
+
+def _amnesia(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _new(harnesses, "amnesia", "Delete everything that Kafka stored, under load.", _run_amnesia)
+    _with_fleet(command)
+    command.set_defaults(bus="kafka")
+    command.add_argument("--losses", type=int, default=1, help="how often (1)")
+    command.add_argument("--seconds", type=float, default=15.0, help="time before, between and after the losses (15)")
+
+
+def _run_amnesia(options: argparse.Namespace, folder: Path) -> Report:
+    report = made("amnesia", options.seed, rate=options.rate, losses=options.losses, lease=options.lease)
+    trial = Trial(fleet(options, folder), folder, seed=options.seed, rate=options.rate)
+    return asyncio.run(amnesia.run(trial, options.losses, options.seconds, report))

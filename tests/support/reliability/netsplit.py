@@ -83,7 +83,7 @@ class Outcome:
     died: list[str] = field(default_factory=list)
 
 
-def cases(kafka: bool) -> Sequence[Case]:
+def cases(kafka: bool) -> tuple[Case, ...]:
     """Return all cases for this bus."""
     return (*CASES, *KAFKA_CASES) if kafka else CASES
 

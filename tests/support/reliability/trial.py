@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -111,6 +111,7 @@ class Trial:
             await self._caught_up(ticks)
             ticks.until = int(time.time())
             await self._put(workload.source(workload.FLOWS[ticks.flow], self.ledger) + "disabled: true\n")
+            await self._next_slot(ticks, lambda slot: slot is None)  # the scheduler looks at flows once a second
         calmed = time.monotonic()
         left = await self._rest()
         self.figures |= {
@@ -126,10 +127,14 @@ class Trial:
 
     async def _caught_up(self, ticks: Ticks) -> None:
         """Wait until the schedule has fired what it missed: once it is disabled it fires nothing, late dates neither."""
+        await self._next_slot(ticks, lambda slot: slot is not None and slot * history.MICRO > time.time() - 0.5)
+
+    async def _next_slot(self, ticks: Ticks, wanted: Callable[[int | None], bool]) -> None:
+        """Wait for the schedule's next date to be as it should, or for as long as it may take."""
         deadline, sql = time.monotonic() + CATCH_UP_S, "SELECT next_slot FROM trigger_state WHERE flow_id = $1"
         while time.monotonic() < deadline:
             rows = await asyncio.to_thread(history.fetch, self.fleet.dsn, sql, ticks.flow)
-            if rows and (rows[0][0] or 0) * history.MICRO > time.time() - 0.5:
+            if rows and wanted(rows[0][0]):
                 return
             await asyncio.sleep(0.1)
 
