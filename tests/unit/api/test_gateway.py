@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +11,9 @@ import aiohttp
 import pytest
 from gateways import served
 
+from levada.bus.port import COMMANDS
 from levada.files.errors import BadPath
+from levada.model import commands
 from levada.model import jobs as jobs_model
 from levada.model.commands import TaskFinished
 from levada.model.errors import Transient, UserError
@@ -294,6 +297,41 @@ def line(execution: str, message: str, *, namespace: str = "company.team") -> Lo
     )
 
 
+class TestAWorkerThatIsGone:
+    async def test_gets_nothing_any_more(self, end: End) -> None:
+        body = wire.encode(wire.ClaimWanted(worker="gone", queues=["default"], limit=5, timeout_s=30))
+        host, port = end.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST {wire.PREFIX}/claim HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.close()
+        await asyncio.sleep(0.3)
+        end.submit()
+        end.platform.notify_jobs()
+        await asyncio.sleep(0.1)
+        (claim,) = await end.jobs.claim("w1", ["default"], 1, timeout_s=1)
+        assert claim.job.task_run_id == "t1"
+        assert not await self.given_back(end)
+
+    async def test_before_its_answer_is_written_gives_back_what_is_in_it(
+        self, end: End, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from levada_api.gateway import work
+
+        monkeypatch.setattr(work, "gone", lambda request: True)
+        claim = await end.claimed()
+        (released,) = await self.given_back(end)
+        assert (released.task_run_id, released.attempt, released.token) == ("t1", 1, claim.token)
+
+    async def given_back(self, end: End) -> list[TaskFinished]:
+        positions = dict.fromkeys(range(end.platform.bus.partitions), 0)
+        records = await end.platform.bus.poll(COMMANDS, positions, max_records=100, max_bytes=1 << 20, timeout_s=0)
+        found = [commands.decode(record.body) for record in records]
+        return [one for one in found if isinstance(one, TaskFinished) and one.released]
+
+
 class TestErrors:
     async def test_keep_their_family(self, end: End) -> None:
         headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -331,8 +369,6 @@ class TestErrors:
             for _ in range(5)
         ]
         await end.jobs.report(results)
-        from levada.bus.port import COMMANDS
-
         positions = dict.fromkeys(range(end.platform.bus.partitions), 0)
         found = await end.platform.bus.poll(COMMANDS, positions, max_records=100, max_bytes=1 << 30, timeout_s=0)
         assert len([one for one in found if b"task_finished" in one.body[:200]]) == 5
