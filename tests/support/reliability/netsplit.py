@@ -46,13 +46,16 @@ def forgotten(line: Proxy) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """`one_of` each service is hit, or `all_of` it; no `to` means every line."""
+    """`one_of` each service is hit, or `all_of` it; no `to` means every line. `broker` is isolated from the others and,
+    with `clients`, from everybody; the services' lines are whole then."""
 
     name: str
     spoil: Callable[[Proxy], None]
     one_of: tuple[str, ...] = ()
     all_of: tuple[str, ...] = ()
     to: tuple[str, ...] = ()
+    broker: str = ""
+    clients: bool = True
 
 
 SERVERS = ("executor", "api", "scheduler", "webhook", "indexer")
@@ -70,6 +73,14 @@ KAFKA_CASES = (
     Case("nobody hears Kafka's answers", deaf, all_of=SERVERS, to=(KAFKA,)),
     Case("an executor and an api do not reach Kafka", mute, one_of=("executor", "api"), to=(KAFKA,)),
 )
+
+BROKER_CASES = (
+    Case("a broker of three is cut off from everybody", silent, broker="broker-1"),
+    Case(
+        "a broker of three is cut off from the others, not from its clients", silent, broker="broker-2", clients=False
+    ),
+)
+"""They need brokers that are hosts of their own (wires.broker_hosts)."""
 
 
 @dataclass
@@ -119,22 +130,26 @@ async def run(trial: Trial, chosen: Sequence[Case], seconds: float, report: Repo
 async def _play(trial: Trial, fleet: Wired, case: Case, seconds: float, chance: random.Random) -> Outcome:
     victims = [chance.choice(fleet.names(service)) for service in case.one_of]
     victims += [name for service in case.all_of for name in fleet.names(service)]
-    faults = [trial.faults.begin("network", name) for name in victims]
+    faults = [trial.faults.begin("network", name) for name in [*victims, case.broker] if name]
     lines = [line for name in victims for line in fleet.lines(name, *case.to)]
     before, begun = len(trial.load.started), time.monotonic()
     for line in lines:
         case.spoil(line)
+    if case.broker:
+        fleet.isolate(case.broker, clients=case.clients)
     await asyncio.sleep(seconds)
     accepted = (len(trial.load.started) - before) / (time.monotonic() - begun)
     for line in lines:
         line.heal()
-    ready_s = await _ready(fleet, victims)
+    if fleet.network is not None:
+        fleet.network.heal()
+    ready_s = await _ready(fleet, victims or fleet.names())
     for fault in faults:
         trial.faults.end(fault)
     died = [name for name in fleet.names() if not fleet.alive(name)]
     for name in died:
         await fleet.start(name)
-    return Outcome(case.name, victims, accepted, ready_s, died)
+    return Outcome(case.name, victims or [case.broker], accepted, ready_s, died)
 
 
 async def _ready(fleet: Wired, victims: Sequence[str]) -> float | None:
