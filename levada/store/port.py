@@ -116,6 +116,12 @@ class Ingress(Protocol):
     async def waiting(self, partitions: Sequence[int], before: int, limit: int) -> list[Accepted]:
         """Return what was accepted before then for these partitions and is not applied yet, oldest first."""
 
+    async def of(self, partitions: Sequence[int], keys: Sequence[str]) -> list[Accepted]:
+        """Return what is not applied yet for these keys, which are of these partitions, in the order of acceptance.
+
+        What was accepted after the answer to an earlier `accept` comes after it, whatever the clocks of the callers say.
+        """
+
 
 class OutEntry(msgspec.Struct, frozen=True):
     """A command committed for another execution, to be appended to the bus after commit (`off` gapless per partition)."""

@@ -79,3 +79,12 @@ async def test_a_partition_can_be_read_again_from_an_earlier_position(world: Wor
     assert again.done_off == 0
     with pytest.raises(Exception, match="another owner"):
         await world.accepting.rewind(0, epochs[0], 50)
+
+
+async def test_what_waits_for_some_keys_comes_in_the_order_of_acceptance(world: World) -> None:
+    for id, key, at in (("c", "x", 1), ("a", "x", 9), ("d", "y", 5), ("b", "x", 2)):
+        await world.ingress.accept([Accepted(id, 0, at, key, b"body")])
+    await world.ingress.accept([Accepted("e", 0, 1, "x", b"body"), Accepted("f", 0, 0, "x", b"body")])
+    assert [one.id for one in await world.ingress.of([0], ["x"])] == ["c", "a", "b", "e", "f"]
+    assert [one.id for one in await world.ingress.of([0], ["x", "y"])] == ["c", "a", "d", "b", "e", "f"]
+    assert await world.ingress.of([1], ["x"]) == []

@@ -100,6 +100,9 @@ class MemoryIngress:
         found = [row for row in self._rows.values() if row.partition in wanted and row.at < before]
         return sorted(found, key=lambda row: row.at)[:limit]
 
+    async def of(self, partitions: Sequence[int], keys: Sequence[str]) -> list[Accepted]:
+        return [row for row in self._rows.values() if row.partition in partitions and row.key in keys]
+
 
 def _raised(part: int, row: Owner) -> Ownership:
     row.epoch += 1

@@ -23,7 +23,8 @@ CREATE TABLE ingress (
     part int    NOT NULL,  -- of the topic `commands`
     at   bigint NOT NULL,
     key  text   NOT NULL,
-    body bytea  NOT NULL
+    body bytea  NOT NULL,
+    n    bigint GENERATED ALWAYS AS IDENTITY  -- the order of acceptance
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 CREATE INDEX ingress_age ON ingress (part, at);
 

@@ -34,3 +34,7 @@ class PostgresIngress:
     async def waiting(self, partitions: Sequence[int], before: int, limit: int) -> list[Accepted]:
         rows = await self._database.fetch(SQL["waiting"], list(partitions), before, limit)
         return [Accepted(*row) for row in rows]
+
+    async def of(self, partitions: Sequence[int], keys: Sequence[str]) -> list[Accepted]:
+        rows = await self._database.fetch(SQL["of"], list(partitions), list(keys))
+        return [Accepted(*row) for row in rows]

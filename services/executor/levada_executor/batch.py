@@ -36,6 +36,7 @@ from levada.model.flow import Flow
 from levada.model.states import State
 from levada.store.port import Commit, DeadLetter, ExecutionWrite, OutEntry, SlotChange
 from levada_executor.observing import Decided
+from levada_executor.ordering import NOT_FROM_THE_BUS
 
 log = logging.getLogger("levada.executor")
 
@@ -126,10 +127,14 @@ class Batch:
 
     def skip(self, record: Record) -> None:
         """Pass over a record that was applied before."""
-        self._positions[record.partition] = record.offset + 1
+        self._move(record)
+
+    def _move(self, record: Record) -> None:
+        if record.offset != NOT_FROM_THE_BUS:
+            self._positions[record.partition] = record.offset + 1
 
     def _done(self, record: Record) -> None:
-        self._positions[record.partition] = record.offset + 1
+        self._move(record)
         if record.id:
             self._commit.applied.append(record.id)
 

@@ -14,10 +14,10 @@ positions read again, committed but unsent commands sent again. Receivers ignore
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from levada import engine
-from levada.bus.port import COMMANDS, UNREADABLE, Bus, Outgoing, PositionLost, Record
+from levada.bus.port import COMMANDS, Bus, Outgoing, PositionLost
 from levada.model import commands as cmd
 from levada.model.errors import Transient
 from levada.model.execution import Execution, ExecutionHead
@@ -35,9 +35,10 @@ from levada.store.port import (
     SequenceConflict,
     SlotConflict,
 )
-from levada_executor import observing
+from levada_executor import observing, ordering
 from levada_executor.batch import Announcement, Batch, Poisoned
 from levada_executor.cache import ExecutionCache
+from levada_executor.ordering import Work
 
 log = logging.getLogger("levada.executor")
 
@@ -79,14 +80,6 @@ class Assignment(Protocol):
     async def take(self, held: Collection[int]) -> list[Ownership]: ...
 
     async def give_back(self, partitions: Collection[int]) -> None: ...
-
-
-class Work(NamedTuple):
-    """A record and what it says; None: it can not be read. `repeated`: it was applied before, only its position counts."""
-
-    record: Record
-    command: cmd.Command | None
-    repeated: bool = False
 
 
 class Executor:
@@ -240,7 +233,8 @@ class Executor:
             await self.save_relay()
             return 0
         self._failpoint("executor.polled")
-        await self._apply(_work(records))
+        work = ordering.read(records)
+        await self._apply(work if self._ingress is None else await ordering.in_order(work, self._ingress))
         return len(records)
 
     async def save_relay(self) -> None:
@@ -413,24 +407,3 @@ def _revision(command: cmd.Command, execution: Execution) -> int:
     if isinstance(command, cmd.RestartExecution) and command.flow_revision is not None:
         return command.flow_revision
     return execution.flow_revision
-
-
-def _work(records: Sequence[Record]) -> list[Work]:
-    """Read the records; one that comes twice in a batch is applied once."""
-    work, seen = [], set()
-    for record in records:
-        repeated = bool(record.id) and record.id in seen
-        seen.add(record.id)
-        work.append(Work(record, _decode(record), repeated))
-    return work
-
-
-def _decode(record: Record) -> cmd.Command | None:
-    if UNREADABLE in record.headers:
-        return None
-    try:
-        command: cmd.Command = cmd.decode(record.body)
-        return command
-    except ValueError as error:  # msgspec's errors; also unknown tags of a newer version
-        log.warning("record %s/%s can not be read: %s", record.partition, record.offset, error)
-        return None

@@ -170,6 +170,9 @@ class SimIngress:
     async def waiting(self, partitions: Sequence[int], before: int, limit: int) -> list[Accepted]:
         return await self._line.call("ingress.waiting", lambda: self._ingress.waiting(partitions, before, limit))
 
+    async def of(self, partitions: Sequence[int], keys: Sequence[str]) -> list[Accepted]:
+        return await self._line.call("ingress.of", lambda: self._ingress.of(partitions, keys))
+
 
 class SimStore:
     def __init__(self, line: Line) -> None:

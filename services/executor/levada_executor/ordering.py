@@ -1,0 +1,101 @@
+"""What people ask of one execution, one thing after the other, happens in this order, also where the bus mixes it up.
+
+Each command is on the bus in the order in which the process that accepted it sent it. But people's requests are accepted by
+several processes: a second request may be on the bus before the first, which was acknowledged by another process whose way to
+the brokers is slow for a moment; and what the bus lost is sent again late. Postgres knows the order: the table `ingress`
+numbers what it accepts. So before a command of a person is applied, what was accepted earlier for the same execution and has
+not come yet is taken from the table and applied first. When it comes after all, it was applied before and is skipped.
+
+Commands of workers, timers and other executions are not looked at: the engine takes these in any order.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from levada.bus.port import COMMANDS, UNREADABLE, Record
+from levada.model import commands as cmd
+from levada.store.port import Accepted, Ingress
+
+log = logging.getLogger("levada.executor")
+
+BY_PEOPLE = (
+    cmd.UnqueueExecution,
+    cmd.ForceRunExecution,
+    cmd.KillExecution,
+    cmd.PauseExecution,
+    cmd.ResumeExecution,
+    cmd.RestartExecution,
+    cmd.ChangeTaskRunState,
+    cmd.ChangeExecutionState,
+    cmd.SetLabels,
+    cmd.DeleteExecution,
+)
+
+NOT_FROM_THE_BUS = -1
+"""The offset of a record that was taken from the table: it moves no position."""
+
+
+class Work(NamedTuple):
+    """A record and what it says; None: it can not be read. `repeated`: it was applied before, only its position counts."""
+
+    record: Record
+    command: cmd.Command | None
+    repeated: bool = False
+
+
+def read(records: Sequence[Record]) -> list[Work]:
+    """Read the records; one that comes twice in a batch is applied once."""
+    work, seen = [], set()
+    for record in records:
+        repeated = bool(record.id) and record.id in seen
+        seen.add(record.id)
+        work.append(Work(record, _decoded(record), repeated))
+    return work
+
+
+async def in_order(work: Sequence[Work], ingress: Ingress) -> list[Work]:
+    """Return the work with what was overtaken put in before the command of a person that overtook it.
+
+    Asks the table only when there is such a command. Raises Transient.
+    """
+    asked = {one.command.execution_id: one.record.partition for one in work if isinstance(one.command, BY_PEOPLE)}
+    if not asked:
+        return list(work)
+    waiting: dict[str, list[Accepted]] = defaultdict(list)
+    for row in await ingress.of(sorted(set(asked.values())), list(asked)):
+        waiting[row.key].append(row)
+    places = {row.id: place for rows in waiting.values() for place, row in enumerate(rows)}
+    ordered: list[Work] = []
+    done: set[str] = set()
+    for one in work:
+        if one.record.id not in places or one.repeated:
+            ordered.append(one)
+            continue
+        if isinstance(one.command, BY_PEOPLE):
+            overtaken = waiting[one.record.key][: places[one.record.id]]
+            ordered += [_early(row) for row in overtaken if row.id not in done]
+            done.update(row.id for row in overtaken)
+        ordered.append(Work(one.record, one.command, one.record.id in done))
+        done.add(one.record.id)
+    return ordered
+
+
+def _early(row: Accepted) -> Work:
+    log.info("a command for %s was overtaken on the bus and is applied from the table", row.key)
+    record = Record(COMMANDS, row.partition, NOT_FROM_THE_BUS, row.key, row.body, row.id, at=row.at)
+    return Work(record, _decoded(record))
+
+
+def _decoded(record: Record) -> cmd.Command | None:
+    if UNREADABLE in record.headers:
+        return None
+    try:
+        command: cmd.Command = cmd.decode(record.body)
+        return command
+    except ValueError as error:  # msgspec's errors; also unknown tags of a newer version
+        log.warning("record %s/%s can not be read: %s", record.partition, record.offset, error)
+        return None
