@@ -81,14 +81,30 @@ async def test_one_lost_partition_of_several_stops_the_whole_batch(world: World,
     assert await world.logs.count("main", LogFilter()) == 0
 
 
-async def test_what_does_not_fit_its_column_is_named_and_nothing_is_written(world: World, stores: Stores) -> None:
+async def test_many_lines_are_written_under_the_same_fence(world: World, stores: Stores) -> None:
+    epochs = await stores.own("one")
+    lines = [line("e", str(number), at=HOUR + number) for number in range(1000)]
+    await stores.index.commit(IndexBatch(topic=LOGS, epochs=epochs, positions={0: 7}, logs=lines))
+    assert await world.logs.read("main", LogFilter()) == lines
+    await stores.members.reclaim(LOGS, "one")
+    with pytest.raises(Fenced):
+        await stores.index.commit(IndexBatch(topic=LOGS, epochs=epochs, positions={0: 8}, logs=lines))
+    assert (await stores.index.positions(LOGS))[0] == 7
+    assert await world.logs.count("main", LogFilter()) == 1000
+
+
+@pytest.mark.parametrize("more", [0, 1000])
+async def test_what_does_not_fit_its_column_is_named_and_nothing_is_written(
+    world: World, stores: Stores, more: int
+) -> None:
     if world.database is None:
         pytest.skip("lists have no columns")
     epochs = await stores.own("one")
-    lines = [line("e", "good", at=HOUR), line("e", "bad", at=HOUR, attempt=2**40)]
+    lines = [line("e", "good", at=HOUR)] * (more + 1) + [line("e", "bad", at=HOUR, attempt=2**40)]
     with pytest.raises(Unwritable, match="logs"):
         await stores.index.commit(IndexBatch(topic=LOGS, epochs=epochs, positions={0: 1}, logs=lines))
     assert await world.logs.count("main", LogFilter()) == 0
+    assert (await stores.index.positions(LOGS))[0] == 0
 
 
 # --- audit

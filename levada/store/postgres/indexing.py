@@ -3,11 +3,14 @@
 Built like the executor's commit (see `composed`): the owner rows under our epochs are locked, a gate is open when all of
 them are there, and every part asks it. The statement is a transaction of its own; an answer that was lost is cleared up by
 raising the epochs and reading the positions again.
+
+Many log lines travel by COPY instead, in a transaction around it: it takes half the processor time of both sides, and the
+round trips that it costs more do not matter then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,20 @@ PARTS = {
     "insert_audit": SQL["insert_audit"],
     "mark": SQL["mark"],
 }
+#: Lines from which on COPY is cheaper.
+COPIED = 300
+LOG_COLUMNS = (
+    "tenant", "namespace", "flow_id", "execution_id", "task_id", "task_run_id", "attempt", "trigger_id", "level", "at", "seq",
+    "thread", "message",
+)  # fmt: skip
+#: What a value that its column can not hold raises: in the server, or in the client's encoder for COPY.
+UNFIT = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    OverflowError,
+    UnicodeError,
+)
 #: Parameters before those of the parts: topic, partitions, epochs, positions.
 FIRST = 4
 
@@ -40,35 +57,40 @@ class PostgresIndexStore:
         self._database = database
 
     async def commit(self, batch: IndexBatch) -> None:
-        parts = _parts(batch)
-        owned = sorted(batch.positions)
-        arguments: list[Any] = [
-            batch.topic,
-            owned,
-            [batch.epochs[part] for part in owned],
-            [batch.positions[part] for part in owned],
-        ]
-        for _, values in parts:
-            arguments.extend(values)
-        sql = _text(tuple((name, len(values)) for name, values in parts))
         try:
-            held = await self._database.fetchval(sql, *arguments)
-        except (
-            asyncpg.DataError,
-            asyncpg.IntegrityConstraintViolationError,
-            asyncpg.ProgramLimitExceededError,
-        ) as error:
+            if len(batch.logs) < COPIED:
+                await _write(self._database.fetchval, batch, columns.logs(batch.logs))
+                return
+            async with self._database.transaction() as connection:
+                await _write(connection.fetchval, batch, [])
+                await connection.copy_records_to_table("log", records=columns.logs(batch.logs), columns=LOG_COLUMNS)
+        except UNFIT as error:
             raise Unwritable(f"an entry from topic {batch.topic} does not fit its table: {error}") from error
-        if held != len(owned):
-            raise Fenced(f"{len(owned) - held} of the partitions {owned} of topic {batch.topic} have another owner now")
 
     async def positions(self, topic: str) -> dict[int, int]:
         return dict(await self._database.fetch(SQL["positions"], topic))
 
 
-def _parts(batch: IndexBatch) -> list[Part]:
+async def _write(fetchval: Callable[..., Awaitable[int]], batch: IndexBatch, logs: Sequence[columns.Row]) -> None:
+    """Write everything but log lines that are not given here. Raises Fenced."""
+    parts = _parts(batch, logs)
+    owned = sorted(batch.positions)
+    arguments: list[Any] = [
+        batch.topic,
+        owned,
+        [batch.epochs[part] for part in owned],
+        [batch.positions[part] for part in owned],
+    ]
+    for _, values in parts:
+        arguments.extend(values)
+    held = await fetchval(_text(tuple((name, len(values)) for name, values in parts)), *arguments)
+    if held != len(owned):
+        raise Fenced(f"{len(owned) - held} of the partitions {owned} of topic {batch.topic} have another owner now")
+
+
+def _parts(batch: IndexBatch, logs: Sequence[columns.Row]) -> list[Part]:
     rows = {
-        "insert_logs": columns.logs(batch.logs),
+        "insert_logs": logs,
         "insert_metrics": columns.metrics(batch.metrics),
         "insert_audit": columns.audit(batch.audit),
         "insert_dead_letters": columns.dead_letters(batch.dead),
