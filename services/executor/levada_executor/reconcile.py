@@ -77,7 +77,7 @@ class Reconciler:
         sent = 0
         for part, noted in reached.items():
             sent += await self._send_again(part, noted - self._on_its_way_us)
-        await self._note(set(positions) - (self._noted.keys() - reached.keys()))
+        await self._note(set(reached))
         return sent
 
     async def _send_again(self, part: int, before: int) -> int:
@@ -88,10 +88,17 @@ class Reconciler:
             self.sent_again += len(rows)
         return len(rows)
 
-    async def _note(self, parts: set[int]) -> None:
-        """Note where these partitions end now, and forget those that are no longer ours."""
+    async def _note(self, reached: set[int]) -> None:
+        """Note where our partitions end now, but keep the notes that are still to be reached.
+
+        A log that ends before its note was lost since: nobody would ever read up to there.
+        """
+        if not self._positions():
+            self._noted.clear()
+            return
         now = self._clock.now_us()
-        ends = await self._bus.ends(COMMANDS) if parts else {}
-        owned = self._positions()
-        self._noted = {part: noted for part, noted in self._noted.items() if part in owned}
-        self._noted.update({part: (now, ends[part]) for part in parts if part in ends})
+        ends = await self._bus.ends(COMMANDS)
+        kept = {
+            part: noted for part, noted in self._noted.items() if part not in reached and noted[1] <= ends.get(part, 0)
+        }
+        self._noted = {part: kept.get(part, (now, ends[part])) for part in self._positions() if part in ends}

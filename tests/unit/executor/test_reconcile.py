@@ -166,3 +166,22 @@ async def test_a_bus_that_is_away_is_no_error(w: World) -> None:
     w.platform.bus.ends = ends  # type: ignore[method-assign]
     with pytest.raises(Transient):
         await w.reconciler.look()
+
+
+async def test_a_note_that_a_lost_log_never_reaches_is_made_anew(w: World) -> None:
+    part = partition_of("E", w.count)
+    ends = {one: 0 for one in range(w.count)} | {part: 50}
+
+    async def noted(_: str) -> dict[int, int]:
+        return ends
+
+    w.platform.bus.ends = noted  # type: ignore[method-assign, assignment]
+    w.reconciler._positions = lambda: dict.fromkeys(range(w.count), 0)
+    await w.start("E")
+    await w.reconciler.look()
+    w.clock.shift_us += CALM_US
+    assert await w.reconciler.look() == 0, "what is on the bus may still be read"
+    ends[part] = 0
+    await w.reconciler.look()
+    w.clock.shift_us += CALM_US
+    assert await w.reconciler.look() == 1
