@@ -170,7 +170,7 @@ async def test_a_bus_that_is_away_is_no_error(w: World) -> None:
 
 async def test_a_note_that_a_lost_log_never_reaches_is_made_anew(w: World) -> None:
     part = partition_of("E", w.count)
-    ends = {one: 0 for one in range(w.count)} | {part: 50}
+    ends = dict.fromkeys(range(w.count), 0) | {part: 50}
 
     async def noted(_: str) -> dict[int, int]:
         return ends
