@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SCENARIOS = ("render", "startup", "shell", "loops", "throughput", "workers", "head_of_line")
+SCENARIOS = ("render", "startup", "shell", "loops", "throughput", "workers", "head_of_line", "indexer")
 
 failed = []
 for name in SCENARIOS:

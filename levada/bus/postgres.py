@@ -15,7 +15,6 @@ everything works the same, only later.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -200,7 +199,7 @@ class PostgresBus:
             arrival.clear()
             records, complete = self._tail.read(topic, positions, max_records)
             if not complete or self._foreign_due(topic, loop.time(), bool(records)):
-                records = await self._read(topic, positions, max_records)
+                records = await self._read(topic, positions, max_records, max_bytes)
             if records:
                 return _within(records, max_records, max_bytes)
             remaining = deadline - loop.time()
@@ -225,19 +224,20 @@ class PostgresBus:
             return since_s > self._idle_poll_s
         return not busy or since_s > FOREIGN_CHECK_S
 
-    async def _read(self, topic: str, positions: Mapping[int, int], max_records: int) -> list[Record]:
-        """Read from the database, giving every partition its share."""
-        share = max(max_records // len(positions), 1)
+    async def _read(self, topic: str, positions: Mapping[int, int], max_records: int, max_bytes: int) -> list[Record]:
+        """Read from the database, giving every partition its share of records and bytes."""
+        share, bytes_ = max(max_records // len(positions), 1), max(max_bytes // len(positions), 1)
         self._tail.read_at[topic] = asyncio.get_running_loop().time()
-        rows = await self._database.fetch(SQL["poll"], topic, list(positions), list(positions.values()), share)
+        parts, offsets = list(positions), list(positions.values())
+        rows = await self._database.fetch(SQL["poll"], topic, parts, offsets, share, bytes_)
         records = [
             Record(topic, part, offset, key, body, id, HEADERS.decode(headers) if headers else {}, at)
-            for part, offset, key, id, body, at, headers in rows
+            for part, offset, key, id, body, at, headers, _ in rows
         ]
-        found = Counter(record.partition for record in records)
+        there = {row[0]: row[7] for row in rows}
         for part, position in positions.items():
-            if found[part] < share:  # else there may be more
-                self._tail.ends_at(topic, part, position + found[part])
+            if there.get(part, 0) < share:  # else there may be more
+                self._tail.ends_at(topic, part, position + there.get(part, 0))
         return records
 
     async def ends(self, topic: str) -> dict[int, int]:

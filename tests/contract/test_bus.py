@@ -173,3 +173,17 @@ async def test_a_backlog_is_read_to_its_end_without_waiting(world: World) -> Non
         for one in records:
             positions[one.partition] = one.offset + 1
     assert read == 400
+
+
+async def test_a_backlog_of_large_records_is_read_piece_by_piece_to_its_end(world: World) -> None:
+    other = await world.neighbour()
+    bodies = [f"{number:03}".encode() * 10_000 for number in range(30)]
+    await other.bus.append([Outgoing(TOPIC, "a", body) for body in bodies])
+    positions = dict.fromkeys(range(PARTITIONS), 0)
+    read: list[bytes] = []
+    while records := await world.bus.poll(TOPIC, positions, max_records=200, max_bytes=400_000, timeout_s=0.5):
+        assert len(records) <= 14, "more than the bytes allow"
+        read += [one.body for one in records]
+        for one in records:
+            positions[one.partition] = one.offset + 1
+    assert read == bodies

@@ -32,7 +32,8 @@ POLL_S = 1.0
 #: Pause of an indexer that has no partition of the topic: there are more indexers than partitions, or it has just come.
 IDLE_S = 0.5
 MAX_RECORDS = 5_000
-MAX_BYTES = 1024 * 1024
+#: Read at a time; what is more than a batch is written in several.
+MAX_BYTES = 4 * 1024 * 1024
 #: Batches of fewer entries than this are small: the next one waits for company.
 SMALL = 1_000
 LONGEST_PAUSE_S = 2.0
