@@ -25,7 +25,7 @@ from levada.cli.connection import forget_address, reachable, record_address
 from levada.cli.failures import CannotStart
 from levada.cli.live_folder import LiveFolder
 from levada.model.errors import LevadaError
-from levada.runtime import logs
+from levada.runtime import logs, readiness
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import Config, Loaded, is_loopback
 from levada.runtime.config.layers import DEFAULT
@@ -81,6 +81,7 @@ async def embedded(loaded: Loaded, *, signals: bool = False) -> AsyncIterator[Ru
     lifecycle = Lifecycle(clock, config.server.shutdown_grace, on_stopping=told)
     observing = contextlib.ExitStack()
     observing.enter_context(observed(config, clock, "standalone", lifecycle))
+    readiness.register(platform)
     for entry in _services():
         _add(lifecycle, entry, platform)
     life = asyncio.create_task(lifecycle.run(handle_signals=signals), name="lifecycle")

@@ -35,6 +35,7 @@ from levada.runtime.doorbell import Doorbell
 from levada.runtime.failpoints import failpoint
 from levada.runtime.health import Health
 from levada.runtime.hub import Hub
+from levada.runtime.metered_bus import MeteredBus
 from levada.runtime.services import LocalServices
 from levada.runtime.settling import Settling
 from levada.runtime.sinks import AuditSink, BusSink, LogSink, StoreSink
@@ -179,7 +180,7 @@ class Platform:
         if config.kafka.bootstrap_servers:
             from levada.runtime.kafka import kafka_bus  # the client is loaded only where there is a Kafka
 
-            self.bus = await kafka_bus(config, clock, await self._installation(hot), self.files)
+            self.bus = MeteredBus(await kafka_bus(config, clock, await self._installation(hot), self.files), clock)
             if config.bus.doorbell and self._embedded is None:
                 self._doorbell = BusBell(self.bus, clock.random_bytes(8).hex())
             self.ingress = pg.PostgresIngress(hot)
@@ -200,7 +201,8 @@ class Platform:
         )
         if self._doorbell is not None:
             self._doorbell.on(BUS_CHANNEL, bus.wake)
-        self.bus, self.commands = bus, BusCommands(bus)
+        self.bus = MeteredBus(bus, clock)
+        self.commands = BusCommands(self.bus)
 
     def _busy_poll_s(self) -> float:
         """Who is told of everything needs to look by itself only in case a message was lost."""

@@ -61,7 +61,7 @@ class _Single(Metric):
 
     def __init__(self, name: str, help: str, labels: Sequence[str] = ()) -> None:
         super().__init__(name, help, labels)
-        self._values: dict[Labels, float] = {} if labels else {(): 0.0}
+        self._values: dict[Labels, float] = {}
 
     def get(self, *labels: str) -> float:
         """Return the present value; 0 for labels that were never seen."""
@@ -80,9 +80,14 @@ class _Single(Metric):
 
 
 class Counter(_Single):
-    """Only grows; its name ends in `_total`."""
+    """Only grows; its name ends in `_total`. Without labels it is shown from the first moment, as 0."""
 
     kind = "counter"
+
+    def __init__(self, name: str, help: str, labels: Sequence[str] = ()) -> None:
+        super().__init__(name, help, labels)
+        if not labels:
+            self._values[()] = 0.0
 
     def follow(self, value: float, *labels: str) -> None:
         """Take over a total that is counted elsewhere (an adapter that knows no metrics). For collectors."""
@@ -90,7 +95,7 @@ class Counter(_Single):
 
 
 class Gauge(_Single):
-    """Goes up and down."""
+    """Goes up and down. Not shown before it is set: most processes have no use for most gauges."""
 
     kind = "gauge"
 

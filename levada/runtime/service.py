@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from levada.model.errors import Defect, LevadaError, Transient, UserError
-from levada.runtime import logs, management
+from levada.runtime import logs, management, readiness
 from levada.runtime.clock import Clock, SystemClock
 from levada.runtime.config import Config, Loaded, load
 from levada.runtime.health import Health
@@ -117,6 +117,7 @@ class _Service:
                 await self._pause(OPENING.pause_s(failures, self._clock.random()))
             else:
                 self._trouble = None
+                readiness.register(platform)
                 log.info("%s is connected", self._name)
                 return platform
         return None

@@ -28,11 +28,6 @@ def compose(platform: Platform, registry: Registry | None = None) -> Api:
     """Make what the handlers need."""
     config = platform.config
     registry = registry if registry is not None else plugins.discover()
-
-    async def database() -> None:
-        await platform.flows.get("main", "system", "health-check")
-
-    platform.health.register("database", database)
     gate = auth.Gate.of(config)
     return Api(
         platform=platform,

@@ -22,6 +22,7 @@ from levada.runtime.clock import Clock
 from levada.runtime.failpoints import failpoint
 from levada.runtime.partitions import Partitions
 from levada.runtime.platform import Platform
+from levada.runtime.readiness import CaughtUp
 from levada.runtime.service import serve
 from levada_executor.executor import Executor
 from levada_executor.flows import Flows
@@ -110,6 +111,7 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises Defect."""
     parts = Parts(platform)
     platform.health.register("partitions", parts.assigned)
+    platform.health.register("caught-up", CaughtUp(platform.bus, COMMANDS, lambda: parts.executor.positions))
     loops: list[Callable[[asyncio.Event], Awaitable[None]]] = [
         parts.executor.run,
         parts.timers.run,

@@ -1,0 +1,93 @@
+"""Checks of readiness that several services share. Each raises with a text that says what is wrong and what helps.
+
+`register` adds those that every process with a platform has: the database answers, its clock and ours agree, the bus
+answers. A service adds what is its own: partitions assigned, what was there before it came is applied (`CaughtUp`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from levada.bus.port import COMMANDS, Bus
+from levada.model.errors import Transient
+from levada.runtime import metrics
+from levada.runtime.health import Check
+from levada.runtime.platform import Platform
+
+SKEW_MAX_S = 10.0
+"""Timers, schedules and tokens go by the clocks of their machines; a difference that people would notice is a fault."""
+
+
+def register(platform: Platform) -> None:
+    """Add the checks that every process over this platform has."""
+    if platform.database is not None:
+        platform.health.register("database", database(platform))
+    platform.health.register("bus", bus(platform.bus))
+
+
+def database(platform: Platform) -> Check:
+    """The database answers, and its clock agrees with ours."""
+
+    async def check() -> Mapping[str, Any]:
+        assert platform.database is not None
+        asked = platform.clock.now_us()
+        try:
+            theirs = await platform.database.fetchval("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8")
+        except Transient:
+            metrics.DATABASE_UP.set(0)
+            raise
+        metrics.DATABASE_UP.set(1)
+        answered = platform.clock.now_us()
+        skew_s = (asked + (answered - asked) / 2 - theirs) / 1_000_000
+        metrics.CLOCK_SKEW.set(skew_s)
+        if abs(skew_s) > SKEW_MAX_S:
+            way = "ahead of" if skew_s > 0 else "behind"
+            raise Transient(
+                f"the clock of this machine is {abs(skew_s):.1f} s {way} the database's; "
+                f"let NTP set the one that is wrong (at most {SKEW_MAX_S:.0f} s are allowed)"
+            )
+        return {"clockSkewSeconds": round(skew_s, 3), "answerSeconds": round((answered - asked) / 1_000_000, 4)}
+
+    return check
+
+
+def bus(one: Bus) -> Check:
+    """The bus answers, and has the partitions that are configured."""
+
+    async def check() -> Mapping[str, Any]:
+        return {"partitions": len(await one.ends(COMMANDS))}
+
+    return check
+
+
+class CaughtUp:
+    """What was on the bus when this process took a partition is applied. Once true it stays true.
+
+    A process that is merely busy is not unready: taking it away would not make it less so.
+    """
+
+    def __init__(self, bus: Bus, topic: str, positions: Callable[[], Mapping[int, int]]) -> None:
+        """`positions`: how far the partitions that are owned are applied."""
+        self._bus = bus
+        self._topic = topic
+        self._positions = positions
+        self._targets: dict[int, int] = {}
+        self._reached: set[int] = set()
+
+    async def __call__(self) -> Mapping[str, Any]:
+        positions = self._positions()
+        self._reached &= positions.keys()
+        fresh = positions.keys() - self._reached - self._targets.keys()
+        if fresh:
+            ends = await self._bus.ends(self._topic)
+            self._targets.update({part: ends.get(part, 0) for part in fresh})
+        self._targets = {part: end for part, end in self._targets.items() if part in positions}
+        done = {part for part, end in self._targets.items() if positions[part] >= end}
+        self._reached |= done
+        for part in done:
+            del self._targets[part]
+        behind = sum(end - positions[part] for part, end in self._targets.items())
+        if behind:
+            raise Transient(f"{behind} records of {self._topic} that were there before are not applied yet")
+        return {"partitions": len(positions)}
