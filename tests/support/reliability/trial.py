@@ -113,6 +113,7 @@ class Trial:
             await self._put(workload.source(workload.FLOWS[ticks.flow], self.ledger) + "disabled: true\n")
             await self._next_slot(ticks, lambda slot: slot is None)  # the scheduler looks at flows once a second
         calmed = time.monotonic()
+        await self._resume_orphans()
         left = await self._rest()
         self.figures |= {
             "seconds": seconds,
@@ -143,6 +144,22 @@ class Trial:
             if not self.fleet.alive(name):
                 await self.fleet.start(name)
         await self.fleet.until_ready(READY_S)
+
+    async def _resume_orphans(self) -> None:
+        """Resume what waits for a person whom nobody told that it exists: the answer to its start was lost."""
+        known = {ack.execution_id for ack in self.load.acks}
+        rows = await asyncio.to_thread(
+            history.fetch, self.fleet.dsn, "SELECT id FROM execution WHERE flow_id = 'pausing' AND ended IS NULL"
+        )
+        orphans = [str(id_) for (id_,) in rows if id_ not in known]
+        deadline = time.monotonic() + DEPLOY_S
+        async with aiohttp.ClientSession(self.fleet.urls[0]) as session:
+            while orphans and time.monotonic() < deadline:
+                for id_ in list(orphans):
+                    async with session.post(f"/api/v1/main/executions/{id_}/resume") as answer:
+                        if answer.ok:
+                            orphans.remove(id_)
+                await asyncio.sleep(0.3)
 
     async def _rest(self) -> str | None:
         """Return None when all came to rest, else what did not."""
