@@ -21,24 +21,20 @@ INPUT_ID = re.compile(r"^[a-zA-Z0-9][.a-zA-Z0-9_-]*$")
 
 
 _PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
-_HALF = 62**11
+_TWO, _FOUR = 62**2, 62**4
 
 
 def base62(data: bytes) -> str:
     """Return 16 bytes as 22 characters of [0-9A-Za-z]; the order of the bytes is the order of the text.
 
-    Two digits at a time on numbers that fit a machine word: ids are made for every task run.
+    Four digits at a time, divided by numbers that fit one digit of Python's own: ids are made for every task run.
     """
-    high, low = divmod(int.from_bytes(data, "big"), _HALF)
-    return _half(high) + _half(low)
-
-
-def _half(number: int) -> str:
-    number, last = divmod(number, 62)
-    out = [_ALPHABET[last]]
+    number = int.from_bytes(data, "big")
+    out: list[str] = []
     for _ in range(5):
-        number, pair = divmod(number, 3844)
-        out.append(_PAIRS[pair])
+        number, four = divmod(number, _FOUR)
+        out += (_PAIRS[four % _TWO], _PAIRS[four // _TWO])
+    out.append(_PAIRS[number])
     out.reverse()
     return "".join(out)
 

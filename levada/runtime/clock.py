@@ -16,6 +16,8 @@ import random
 import time
 from typing import Protocol
 
+from levada.model import ids
+
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """Digits of an id in ascending ASCII order, so that ids sort as text the way they sort as numbers."""
 
@@ -84,11 +86,7 @@ def uuid7(now_us: int, random_bytes: bytes) -> int:
 
 def base62(number: int) -> str:
     """Return a number below 2**128 as exactly 22 base-62 digits."""
-    digits = []
-    for _ in range(ID_LENGTH):
-        number, digit = divmod(number, 62)
-        digits.append(BASE62[digit])
-    return "".join(reversed(digits))
+    return ids.base62(number.to_bytes(16, "big"))
 
 
 def from_base62(text: str) -> int:

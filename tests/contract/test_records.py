@@ -93,6 +93,15 @@ async def test_many_lines_are_written_under_the_same_fence(world: World, stores:
     assert await world.logs.count("main", LogFilter()) == 1000
 
 
+async def test_many_lines_at_a_time_are_as_good_as_few(world: World) -> None:
+    lines = [line("e", f"{number}\x00", at=HOUR + number, task_id="t", attempt=1) for number in range(150)]
+    await world.logs.write(lines)
+    await world.logs.write([line("e", "last", at=HOUR + 200)])
+    found = await world.logs.read("main", LogFilter())
+    assert [entry.at for entry in found] == [*(HOUR + number for number in range(150)), HOUR + 200]
+    assert (found[3].task_id, found[3].attempt, found[-1].message) == ("t", 1, "last")
+
+
 @pytest.mark.parametrize("more", [0, 1000])
 async def test_what_does_not_fit_its_column_is_named_and_nothing_is_written(
     world: World, stores: Stores, more: int
@@ -124,6 +133,12 @@ async def test_audit_records_come_back_as_they_were_newest_first(stores: Stores)
     assert await stores.audit.search("main", AuditFilter()) == ([second, first], 2)
     assert await stores.audit.search("main", AuditFilter(), limit=1) == ([second], 2)
     assert await stores.audit.search("other", AuditFilter()) == ([], 0)
+
+
+async def test_many_audit_records_are_written_at_a_time(stores: Stores) -> None:
+    records = [record(number, object=f"o{number}", details={"n": number}) for number in range(300)]
+    await stores.audit.write(records)
+    assert await stores.audit.search("main", AuditFilter(), limit=1000) == (records[::-1], 300)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,12 @@ class PostgresAuditStore:
         self._database = database
 
     async def write(self, entries: Sequence[AuditEntry]) -> None:
-        if entries:
-            await self._database.execute(SQL["insert"], *columns.turned(columns.audit(entries)))
+        rows = columns.audit(entries)
+        if len(rows) >= columns.COPIED:
+            async with self._database.connection() as connection:
+                await connection.copy_records_to_table("audit_log", records=rows, columns=columns.AUDIT_COLUMNS)
+        elif rows:
+            await self._database.execute(SQL["insert"], *columns.turned(rows))
 
     async def search(
         self, tenant: str, filter: AuditFilter, *, limit: int = 10, offset: int = 0

@@ -20,6 +20,17 @@ from levada.store.port import Commit, DeadLetter, ExecutionWrite, OutEntry
 Row = tuple[Any, ...]
 
 
+#: Rows from which on COPY is cheaper than a statement with arrays, and the columns in the order of `logs` and `audit`.
+COPIED = 100
+LOG_COLUMNS = (
+    "tenant", "namespace", "flow_id", "execution_id", "task_id", "task_run_id", "attempt", "trigger_id", "level", "at", "seq",
+    "thread", "message",
+)  # fmt: skip
+AUDIT_COLUMNS = (
+    "id", "at", "tenant", "who", "action", "kind", "object", "namespace", "outcome", "status", "details", "request_id",
+    "remote",
+)  # fmt: skip
+
 #: Rows by statement; names are those of the files in `sql/commit`.
 Rows = dict[str, list[Row]]
 

@@ -34,12 +34,6 @@ PARTS = {
     "insert_audit": SQL["insert_audit"],
     "mark": SQL["mark"],
 }
-#: Lines from which on COPY is cheaper.
-COPIED = 300
-LOG_COLUMNS = (
-    "tenant", "namespace", "flow_id", "execution_id", "task_id", "task_run_id", "attempt", "trigger_id", "level", "at", "seq",
-    "thread", "message",
-)  # fmt: skip
 #: What a value that its column can not hold raises: in the server, or in the client's encoder for COPY.
 UNFIT = (
     asyncpg.DataError,
@@ -58,12 +52,14 @@ class PostgresIndexStore:
 
     async def commit(self, batch: IndexBatch) -> None:
         try:
-            if len(batch.logs) < COPIED:
+            if len(batch.logs) < columns.COPIED:
                 await _write(self._database.fetchval, batch, columns.logs(batch.logs))
                 return
             async with self._database.transaction() as connection:
                 await _write(connection.fetchval, batch, [])
-                await connection.copy_records_to_table("log", records=columns.logs(batch.logs), columns=LOG_COLUMNS)
+                await connection.copy_records_to_table(
+                    "log", records=columns.logs(batch.logs), columns=columns.LOG_COLUMNS
+                )
         except UNFIT as error:
             raise Unwritable(f"an entry from topic {batch.topic} does not fit its table: {error}") from error
 

@@ -23,8 +23,12 @@ class PostgresLogStore:
         self._database = database
 
     async def write(self, entries: Sequence[LogEntry]) -> None:
-        if entries:
-            await self._database.execute(LOGS["insert"], *columns.turned(columns.logs(entries)))
+        rows = columns.logs(entries)
+        if len(rows) >= columns.COPIED:
+            async with self._database.connection() as connection:
+                await connection.copy_records_to_table("log", records=rows, columns=columns.LOG_COLUMNS)
+        elif rows:
+            await self._database.execute(LOGS["insert"], *columns.turned(rows))
 
     async def read(
         self, tenant: str, filter: LogFilter, *, limit: int = 10_000, offset: int = 0, descending: bool = False
