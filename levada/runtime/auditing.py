@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import msgspec
+
 from levada.model.audit import AuditEntry, Outcome
 from levada.model.errors import Transient
 from levada.runtime import metrics
@@ -24,6 +26,34 @@ BATCH = 1_000
 WAITING_MAX = 50_000
 RETRY_S = (0.1, 0.3, 1.0, 3.0)
 CLOSE_S = 5.0
+#: Answers above this are not looked into.
+LARGEST_ANSWER = 256 * 1024
+#: Who it was that called a webhook: whoever knew its key.
+WEBHOOK = "webhook"
+
+
+class Made(msgspec.Struct, frozen=True, rename="camel"):
+    """What an answer says of what was done."""
+
+    id: str | None = None
+    namespace: str | None = None
+    flow_id: str | None = None
+    revision: int | None = None
+    flow_revision: int | None = None
+    count: int | None = None
+
+
+_decode = msgspec.json.Decoder(Made).decode
+
+
+def made(body: bytes) -> Made:
+    """Return what the JSON of an answer says was done; nothing when it does not say so in a form that is known."""
+    if not 0 < len(body) <= LARGEST_ANSWER:
+        return Made()
+    try:
+        return _decode(body)
+    except msgspec.MsgspecError:
+        return Made()  # a list, or an object of another kind
 
 
 class AuditTrail:

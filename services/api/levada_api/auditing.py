@@ -12,10 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from levada.model.audit import AuditEntry, Outcome
+from levada.runtime.auditing import WEBHOOK, Made, made
 from levada_api.context import Api
 from levada_api.routing import Match, Permission
 
@@ -27,8 +27,6 @@ MOST_PARAMETERS = 20
 LONGEST_VALUE = 200
 #: Shorter ones are words that stand anywhere.
 SHORTEST_SECRET = 6
-#: Answers above this are not looked into.
-LARGEST_ANSWER = 256 * 1024
 #: What a client that went away before its answer is noted with.
 GONE = 499
 
@@ -41,21 +39,6 @@ OBJECTS: Mapping[str, tuple[str, ...]] = {
     "namespace": ("namespace",),
     "trigger": ("trigger", "flow"),
 }
-
-
-class _Made(msgspec.Struct, frozen=True, rename="camel"):
-    """What an answer says of what was done."""
-
-    id: str | None = None
-    namespace: str | None = None
-    flow_id: str | None = None
-    revision: int | None = None
-    flow_revision: int | None = None
-    count: int | None = None
-
-
-_NOTHING = _Made()
-_decode = msgspec.json.Decoder(_Made).decode
 
 
 class Record:
@@ -72,17 +55,24 @@ class Record:
         self._change = change
         self.who = "anonymous"
 
-    def answered(self, response: web.StreamResponse) -> AuditEntry:
-        """Return the finished record; the answer gets the id by which support can find it."""
+    def answered(self, response: web.StreamResponse) -> AuditEntry | None:
+        """Return the finished record; the answer gets the id by which support can find it.
+
+        None for a webhook that started nothing: everybody may call those, and would fill the audit log with it.
+        """
+        if self._match.route.permission is None:
+            if response.status >= 300 or response.status == 204:
+                return None
+            self.who = WEBHOOK
         if not response.prepared:
             response.headers[REQUEST_ID] = self._request_id()
         return self._entry(response.status, _made(response))
 
     def abandoned(self) -> AuditEntry:
         """Return the record of a request whose client, or server, went away before the answer."""
-        return self._entry(GONE, _NOTHING, Outcome.FAILED)
+        return self._entry(GONE, Made(), Outcome.FAILED)
 
-    def _entry(self, status: int, made: _Made, outcome: Outcome | None = None) -> AuditEntry:
+    def _entry(self, status: int, made: Made, outcome: Outcome | None = None) -> AuditEntry:
         params, change = self._match.params, self._change
         return AuditEntry(
             id=self._id,
@@ -100,7 +90,7 @@ class Record:
             remote=self._request.remote,
         )
 
-    def _object(self, made: _Made) -> str | None:
+    def _object(self, made: Made) -> str | None:
         if self._change.resource == "file":
             return self._request.query.get("path")
         if self._change.action != "create":
@@ -113,7 +103,7 @@ class Record:
         given = self._request.headers.get(REQUEST_ID, "")
         return given if 0 < len(given) <= 128 and given.isascii() and given.isprintable() else self._id
 
-    def _details(self, made: _Made) -> dict[str, Any]:
+    def _details(self, made: Made) -> dict[str, Any]:
         route = self._match.route
         details: dict[str, Any] = {"route": f"{route.method} {route.template}"}
         public = route.permission is None
@@ -152,14 +142,8 @@ class Record:
         return value[:LONGEST_VALUE]
 
 
-def _made(response: web.StreamResponse) -> _Made:
-    """Return what the answer says was done; nothing when it does not say so in a form that is known."""
+def _made(response: web.StreamResponse) -> Made:
     body = response.body if isinstance(response, web.Response) else None
-    if response.status >= 300 or not isinstance(body, bytes) or not body or len(body) > LARGEST_ANSWER:
-        return _NOTHING
-    if response.content_type != "application/json":
-        return _NOTHING
-    try:
-        return _decode(body)
-    except msgspec.MsgspecError:
-        return _NOTHING  # a list, or an object of another kind: the path says enough
+    if response.status >= 300 or not isinstance(body, bytes) or response.content_type != "application/json":
+        return Made()
+    return made(body)

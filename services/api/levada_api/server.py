@@ -73,7 +73,9 @@ class Application:
             raise
         except Exception as error:  # noqa: BLE001  (as in `_answered`, which the record is made inside of)
             response = errors.answer(error, request.method, str(request.rel_url), self.api.new_id)
-        self.api.trail.add(record.answered(response))
+        entry = record.answered(response)
+        if entry is not None:
+            self.api.trail.add(entry)
         return response
 
     async def _served(

@@ -12,6 +12,7 @@ import logging
 from levada import plugins
 from levada.flowfile import FlowCache
 from levada.model.commands import StartExecution
+from levada.runtime.auditing import AuditTrail
 from levada.runtime.config import Config
 from levada.runtime.platform import Platform
 from levada.runtime.service import serve
@@ -22,7 +23,7 @@ from levada_webhook.server import Door, listen
 log = logging.getLogger("levada.webhook")
 
 
-def compose(platform: Platform) -> Door:
+def compose(platform: Platform, trail: AuditTrail) -> Door:
     """Make the door of a platform."""
     clock = platform.clock
 
@@ -44,7 +45,7 @@ def compose(platform: Platform) -> Door:
         send=send,
         address=lambda: _address(platform.config),
     )
-    return Door(hooks, platform.config, clock)
+    return Door(hooks, platform.config, clock, trail)
 
 
 def _address(config: Config) -> str:
@@ -54,7 +55,8 @@ def _address(config: Config) -> str:
 
 async def run(platform: Platform, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
-    door = compose(platform)
+    trail = AuditTrail(platform.audit_sink, platform.clock)
+    door = compose(platform, trail)
     listening = await listen(door, platform.config)
     log.info("webhooks are received on %s", listening.url)
     try:
@@ -62,6 +64,7 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
     finally:
         door.stopping = True
         await listening.close()
+        await trail.close()
 
 
 def main() -> None:

@@ -23,8 +23,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from levada.engine.inputs import InvalidInputs
+from levada.model.audit import AuditEntry, Outcome
 from levada.model.errors import Transient, UserError
 from levada.runtime import answers, metrics, telemetry, webhooks
+from levada.runtime.auditing import WEBHOOK, AuditTrail, made
 from levada.runtime.clock import Clock, new_id
 from levada.runtime.config import Config
 from levada.runtime.webhooks import Delivery, Reply, Webhooks
@@ -62,12 +64,13 @@ class Memory:
 class Door:
     """The service as one callable for aiohttp. `stopping` is set when callers should wait no longer."""
 
-    def __init__(self, hooks: Webhooks, config: Config, clock: Clock) -> None:
+    def __init__(self, hooks: Webhooks, config: Config, clock: Clock, trail: AuditTrail) -> None:
         self._hooks = hooks
         self._limit = config.limits.webhook_body
         self._body_timeout_s = config.webhook.body_timeout
         self._memory = Memory(config.webhook.memory)
         self._clock = clock
+        self._trail = trail
         self.stopping = False
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -98,9 +101,34 @@ class Door:
                 idempotency_key=webhooks.idempotency_key(request.headers),
                 trace_parent=telemetry.extract(request.headers),
             )
-            return _response(await self._hooks.deliver(flow, trigger, delivery, lambda: self._gone(request)))
+            reply = await self._hooks.deliver(flow, trigger, delivery, lambda: self._gone(request))
         finally:
             self._memory.give_back(len(body))
+        if reply.status < 300 and reply.status != 204:
+            self._record(request, address, reply)
+        return _response(reply)
+
+    def _record(self, request: web.BaseRequest, address: tuple[str, str, str, str], reply: Reply) -> None:
+        """Write down that a webhook has started something; its key and what it brought are nobody else's business."""
+        tenant, namespace, flow_id, _ = address
+        id = new_id(self._clock)
+        self._trail.add(
+            AuditEntry(
+                id=id,
+                at=self._clock.now_us(),
+                tenant=tenant,
+                who=WEBHOOK,
+                action="create",
+                kind="execution",
+                object=made(reply.body).id,
+                namespace=namespace,
+                outcome=Outcome.DONE,
+                status=reply.status,
+                details={"route": f"{request.method} {ROUTE}", "path": {"namespace": namespace, "id": flow_id}},
+                request_id=id,
+                remote=request.remote,
+            )
+        )
 
     async def _read(self, request: web.BaseRequest) -> bytes:
         """Return the body, which counts as held from now on. Raises ApiError, Transient; then nothing of it is held."""

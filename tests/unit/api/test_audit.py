@@ -59,11 +59,13 @@ async def test_secrets_are_in_no_record(serve: Serve) -> None:
     await server.deploy(flow)
     await server.put("/namespaces/company.team/kv/db?note=x-hunter2hunter2&apiToken=abc", data='"my-value"')
     await server.post("/executions/webhook/company.team/hello/k3y-of-the-hook?p=private", json={"a": "body-secret"})
+    assert (await server.post("/executions/webhook/company.team/hello/wrong-key")).status == 404
     records = await audited(server)
     text = str(records)
     for hidden in ("hunter2", "abc", "my-value", "k3y-of-the-hook", "private", "body-secret"):
         assert hidden not in text
-    hook, put, _ = records
+    hook, put, _ = records  # and none of the webhook that started nothing
+    assert hook["userId"] == "webhook"
     assert hook["detail"]["path"] == {"namespace": "company.team", "id": "hello", "key": "***"}
     assert hook["detail"]["query"] == {"p": ["***"]}
     assert (put["type"], put["objectId"]) == ("KV", "db")

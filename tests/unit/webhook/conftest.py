@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from levada.runtime.auditing import AuditTrail
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import Config, Loaded
 from levada.runtime.config.tree import Limits, Webhook
@@ -41,8 +42,11 @@ class Reply:
 class Server:
     """A running webhook service and a client that knows its address."""
 
-    def __init__(self, platform: Platform, host: str, port: int, session: aiohttp.ClientSession) -> None:
-        self.platform, self.host, self.port, self.session = platform, host, port, session
+    def __init__(
+        self, platform: Platform, address: tuple[str, int], session: aiohttp.ClientSession, trail: AuditTrail
+    ) -> None:
+        self.platform, self.session, self.trail = platform, session, trail
+        self.host, self.port = address
 
     async def deploy(self, source: str, id: str = "hooked", **fields: Any) -> None:
         row = FlowRow(namespace="company.team", id=id, revision=0, source=source, updated=0, **fields)
@@ -72,10 +76,11 @@ async def server() -> AsyncIterator[Server]:
     )
     stop = asyncio.Event()
     running = asyncio.create_task(executor.run(platform, stop))
-    door = compose(platform)
+    trail = AuditTrail(platform.audit_sink, platform.clock)
+    door = compose(platform, trail)
     listening = await listen(door, CONFIG)
     async with aiohttp.ClientSession() as session:
-        yield Server(platform, listening.host, listening.port, session)
+        yield Server(platform, (listening.host, listening.port), session, trail)
     door.stopping = True
     await listening.close()
     stop.set()

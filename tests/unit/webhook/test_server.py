@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from levada.store.records import AuditFilter
+
 FLOW = """
 id: hooked
 namespace: company.team
@@ -43,6 +45,20 @@ async def test_a_webhook_starts_its_flow(server: Any) -> None:
     (execution,) = await server.executions()
     assert (execution.id, execution.state) == (made["id"], "SUCCESS")
     assert execution.outputs == {"got": "1"}
+
+
+async def test_what_a_webhook_starts_is_in_the_audit_log_without_its_key(server: Any) -> None:
+    made = (await server.post("hooked/a-secret-key?token=mine", json={"a": "private"})).json()
+    assert (await server.post("hooked/wrong-key")).status == 404
+    await server.trail.close()
+    (entry,), _ = await server.platform.audit.search("main", AuditFilter())
+    assert (entry.who, entry.action, entry.kind, entry.object) == ("webhook", "create", "execution", made["id"])
+    assert (entry.namespace, entry.details["path"]) == (
+        "company.team",
+        {"namespace": "company.team", "id": "hooked"},
+    )
+    for hidden in ("a-secret-key", "mine", "private"):
+        assert hidden not in str(entry)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
