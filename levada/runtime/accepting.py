@@ -20,7 +20,9 @@ from levada.model import commands as model
 from levada.model.commands import Command
 from levada.model.errors import Transient
 from levada.model.ids import partition_of
+from levada.runtime import telemetry
 from levada.runtime.clock import Clock
+from levada.runtime.commands import traced
 from levada.store.port import Accepted, Ingress
 
 log = logging.getLogger(__name__)
@@ -78,7 +80,8 @@ class AcceptedCommands:
     def _accepted(self, command: Command) -> Accepted:
         now, key = self._clock.now_us(), command.execution_id
         id = f"{now:014x}{self._clock.random_bytes(ID_BYTES).hex()}"
-        return Accepted(id, partition_of(key, self._bus.partitions), now, key, model.encode(command))
+        body = model.encode(traced(command))
+        return Accepted(id, partition_of(key, self._bus.partitions), now, key, body, telemetry.headers())
 
     async def _flush(self) -> None:
         while self._waiting:
@@ -129,7 +132,7 @@ class AcceptedCommands:
 
 
 def _outgoing(row: Accepted) -> Outgoing:
-    return Outgoing(COMMANDS, row.key, row.body, row.id)
+    return Outgoing(COMMANDS, row.key, row.body, row.id, row.headers)
 
 
 def _settle(batch: Iterable[_Call], error: BaseException | None) -> None:

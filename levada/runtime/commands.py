@@ -8,13 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from levada.bus.port import COMMANDS, Bus, Outgoing
 from levada.model import commands
-from levada.model.commands import Command
+from levada.model.commands import Command, StartExecution
+from levada.runtime import telemetry
 
 
 def outgoing(command: Command) -> Outgoing:
-    return Outgoing(COMMANDS, command.execution_id, commands.encode(command))
+    headers = telemetry.headers()
+    return Outgoing(COMMANDS, command.execution_id, commands.encode(traced(command)), headers=headers)
+
+
+def traced(command: Command) -> Command:
+    """Return the command; a start that belongs to no trace yet gets one while traces are recorded."""
+    if not telemetry.enabled() or not isinstance(command, StartExecution) or command.trace_parent is not None:
+        return command
+    return msgspec.structs.replace(command, trace_parent=telemetry.new_trace(command.execution_id))
 
 
 class BusCommands:

@@ -25,6 +25,8 @@ from typing import Any, TextIO
 
 import orjson
 
+from levada.runtime import metrics
+
 TRACE = 5
 """A level below DEBUG, as Kestra has it."""
 
@@ -151,6 +153,7 @@ _SPELT_OUT = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) 
 
 
 def _attach_ids(record: logging.LogRecord) -> bool:
+    metrics.LOG_LINES.inc(record.levelname)
     record.ids = _ids.get()
     return True
 

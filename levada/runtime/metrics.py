@@ -35,7 +35,6 @@ LOG_LINES = counter("levada_process_log_lines_total", "Lines that processes of L
 # --- database
 DATABASE_UP = gauge("levada_database_up", "1 while Postgres answers this process.")
 CLOCK_SKEW = gauge("levada_clock_skew_seconds", "This machine's clock minus the database's.")
-POOL = gauge("levada_database_connections", "Open connections of this process's pools.", ("use",))
 
 # --- bus
 BUS_LAG = gauge("levada_bus_lag", "Records of a partition that its reader has not applied yet.", ("topic", "partition"))

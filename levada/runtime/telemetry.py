@@ -49,10 +49,16 @@ class Span:
         self.traceparent = traceparent
         self._real = real
 
-    def set(self, **attributes: str | bool | float) -> None:
-        """Add attributes; `_` in a name becomes `.`."""
+    def rename(self, name: str) -> None:
+        """Give it the name that is known only now."""
         if self._real is not None:
-            self._real.set_attributes({name.replace("_", "."): value for name, value in attributes.items()})
+            self._real.update_name(name)
+
+    def set(self, **attributes: str | bool | float) -> None:
+        """Add attributes; `_` becomes `.` in a name that has no dot."""
+        if self._real is not None:
+            named = {name if "." in name else name.replace("_", "."): value for name, value in attributes.items()}
+            self._real.set_attributes(named)
 
     def fail(self, message: str) -> None:
         """Say that what the span stands for failed."""
@@ -116,10 +122,13 @@ def new_trace(execution_id: str) -> str | None:
 
 
 def of_execution(execution_id: str, trace_parent: str | None) -> str | None:
-    """Return the traceparent of the execution's own span: the parent of all that is done for it."""
+    """Return the traceparent of the execution's own span: the parent of all that is done for it.
+
+    While nothing is recorded there is no such span: then it is that of whoever asked.
+    """
     found = None if trace_parent is None else _TRACEPARENT.fullmatch(trace_parent)
-    if found is None:
-        return None
+    if found is None or _exporting is None:
+        return trace_parent if found is not None else None
     return f"00-{found[1]}-{span_id_of(execution_id)}-{found[3]}"
 
 

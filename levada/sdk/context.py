@@ -148,6 +148,10 @@ class RunContext(Protocol):
     @property
     def attempt(self) -> int: ...
     @property
+    def trace_parent(self) -> str | None:
+        """W3C's `traceparent` of this attempt, to be sent along with requests; None outside of any trace."""
+
+    @property
     def variables(self) -> Mapping[str, Any]: ...
     @property
     def working_dir(self) -> Path: ...

@@ -210,6 +210,7 @@ class TestContext:
         self.task_id = task_id
         self.task_run_id = "taskrun000000000000000"
         self.attempt = 1
+        self.trace_parent: str | None = None
         self.working_dir = working_dir
         self.cache_dir = working_dir.parent / f"{working_dir.name}-cache"
         self.variables: dict[str, Any] = dict(variables or {})

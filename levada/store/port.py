@@ -102,6 +102,8 @@ class Accepted(msgspec.Struct, frozen=True):
     at: int
     key: str
     body: bytes
+    #: Trace context on the way to the bus; not kept.
+    headers: Mapping[str, str] = {}
 
 
 class Ingress(Protocol):

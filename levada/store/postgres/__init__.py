@@ -6,6 +6,7 @@ from levada.store.postgres.dead_letters import PostgresDeadLetters
 from levada.store.postgres.diagnosis import PostgresDiagnosis
 from levada.store.postgres.executions import PostgresExecutionStore, drop_timers_of_ended
 from levada.store.postgres.flows import PostgresFlowStore
+from levada.store.postgres.gauges import PostgresGauges
 from levada.store.postgres.indexing import PostgresIndexStore
 from levada.store.postgres.ingress import PostgresIngress
 from levada.store.postgres.kv import PostgresKvStore
@@ -25,6 +26,7 @@ __all__ = [
     "PostgresExecutionQueries",
     "PostgresExecutionStore",
     "PostgresFlowStore",
+    "PostgresGauges",
     "PostgresIndexStore",
     "PostgresIngress",
     "PostgresKvStore",

@@ -19,6 +19,7 @@ from levada_api.auth import Gate
 from levada_api.call import Call
 from levada_api.context import Api
 from levada_api.cors import Cors, granted
+from levada_api.observing import NO_ROUTE, ROUTE, observed
 from levada_api.routing import Match, Router
 
 log = logging.getLogger("levada.api")
@@ -41,7 +42,7 @@ class Application:
         preflight = self.cors.preflight(request)
         if preflight is not None:
             return preflight
-        response = await self._answered(request)
+        response = await observed(request, self._answered, self.api.clock)
         origin = self.cors.allowed(request.headers)
         if origin is not None and not response.prepared:
             response.headers.update(granted(origin))
@@ -60,6 +61,7 @@ class Application:
         if "%00" in path or "%00" in request.rel_url.raw_query_string:
             raise errors.bad_request("the address has a NUL character, which no name can have")
         found = self.router.match(request.method, path)
+        request[ROUTE] = found.route.template if isinstance(found, Match) else NO_ROUTE
         if isinstance(found, Match) and (change := found.route.change) is not None:
             return await self._recorded(request, found, Record(self.api, request, found, change))
         return await self._served(request, found)

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from levada.bus.port import COMMANDS, Bus
 from levada.model.errors import Transient
+from levada.runtime import metrics
 from levada.runtime.clock import Clock
 from levada.store.port import Accepted, Ingress
 
@@ -86,6 +87,7 @@ class Reconciler:
             log.warning("%d accepted commands of partition %d are not on the bus; sending them again", len(rows), part)
             await self._commands.resend(rows)
             self.sent_again += len(rows)
+            metrics.INGRESS_RESENT.inc(by=len(rows))
         return len(rows)
 
     async def _note(self, reached: set[int]) -> None:

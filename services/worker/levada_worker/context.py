@@ -90,6 +90,10 @@ class WorkerContext:
         return self._job.attempt
 
     @property
+    def trace_parent(self) -> str | None:
+        return telemetry.current() or self._job.trace_parent
+
+    @property
     def variables(self) -> Mapping[str, Any]:
         return self._renderer.variables
 
@@ -163,7 +167,7 @@ class WorkerContext:
         grace = limits.kill_grace_s if kill_grace_s is None else kill_grace_s
         printed = process.Printed(self._log, line_bytes=limits.line_bytes, rate_bytes=limits.rate_bytes)
         folder = cwd or self.working_dir
-        parent = telemetry.current() or self._job.trace_parent
+        parent = self.trace_parent
         extra = {"TRACEPARENT": parent} if parent else {}
         try:
             result, ended = await process.run(

@@ -74,7 +74,7 @@ def test_what_is_no_traceparent_is_not_passed_on(text: str) -> None:
 def test_a_traceparent_of_a_later_version_is_understood() -> None:
     later = "01" + CALLER[2:] + "-more"
     assert telemetry.extract({"traceparent": later}) == later
-    assert str(telemetry.of_execution("e1", later)).startswith("00-0af7651916cd43dd8448eb211c80319c-")
+    assert telemetry.of_execution("e1", later) == later, "while nothing is recorded"
 
 
 async def test_spans_arrive_with_parents_attributes_links_and_errors(

@@ -100,7 +100,7 @@ async def exchange(ctx: RunContext, task: Requesting, *, allow_failed: bool = Fa
     options = task.options
     request = f"{task.method.upper()} {_address(task.uri)}"
     _refuse_other_schemes(task.uri)
-    headers = _headers(task, options)
+    headers = _headers(ctx, task, options)
     async with contextlib.AsyncExitStack() as stack:
         body = await stack.enter_async_context(form.body(ctx, task, headers))
         session = await stack.enter_async_context(
@@ -178,7 +178,7 @@ def _address(uri: str) -> str:
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
-def _headers(task: Requesting, options: Options) -> dict[str, str]:
+def _headers(ctx: RunContext, task: Requesting, options: Options) -> dict[str, str]:
     headers = {str(name): str(value) for name, value in (task.headers or {}).items() if value is not None}
     match options.auth:
         case BearerAuth(token=token):
@@ -187,6 +187,8 @@ def _headers(task: Requesting, options: Options) -> dict[str, str]:
             headers["Authorization"] = _basic(user, password)
         case None if options.basic_auth_user:
             headers["Authorization"] = _basic(options.basic_auth_user, options.basic_auth_password)
+    if ctx.trace_parent is not None and not any(name.lower() == "traceparent" for name in headers):
+        headers["traceparent"] = ctx.trace_parent
     return headers
 
 

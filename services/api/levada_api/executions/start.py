@@ -13,6 +13,7 @@ from aiohttp import web
 
 from levada.model.commands import StartExecution
 from levada.model.flow import Flow
+from levada.runtime import telemetry
 from levada.runtime.created import document
 from levada_api import errors, inputs, labels
 from levada_api.call import Call, instant, json
@@ -85,7 +86,7 @@ async def _command(call: Call, flow: Flow, execution_id: str, received: inputs.R
         scheduled=instant(when, "scheduleDate") if when is not None else None,
         kind=None if kind == "NORMAL" else kind,
         breakpoints=[point for text in call.args("breakpoints") for point in text.split(",")],
-        trace_parent=call.request.headers.get("traceparent"),
+        trace_parent=telemetry.new_trace(execution_id),
     )
 
 

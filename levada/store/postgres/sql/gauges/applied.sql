@@ -1,0 +1,1 @@
+SELECT topic, part, done_off FROM bus_owner
