@@ -151,7 +151,9 @@ class Consumer:
         except PositionLost as lost:
             # Whoever lost its log has lost these lines; those that come now are worth reading.
             log.critical("%s; reading from %d", lost, lost.start)
-            self._positions[lost.partition] = lost.start
+            batch = self._new_batch()
+            batch.positions[lost.partition] = lost.start
+            await self._commit(batch, [], 0)
             return 0
         if records:
             self._failpoint("indexer.polled")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from worlds import line
 
 from levada.bus.memory import MemoryBus
-from levada.bus.port import AUDIT, CHANGES, LOGS, METRICS, Outgoing, partition_of
+from levada.bus.port import AUDIT, CHANGES, LOGS, METRICS, Outgoing, PositionLost, partition_of
 from levada.model.audit import AuditEntry, Outcome
 from levada.model.errors import Transient
 from levada.model.jobs import MetricEntry
@@ -222,6 +222,29 @@ async def test_several_indexers_share_the_partitions_and_one_that_was_replaced_w
     stop.set()
     await asyncio.gather(*runs)
     assert sorted(room.messages, key=int) == [str(number) for number in range(40)]
+
+
+async def test_a_bus_that_lost_its_log_is_read_from_where_it_begins(room: Room) -> None:
+    indexer = await room.consumer().settle()
+    await room.sink.write_logs([line("e", str(number), at=AT) for number in range(3)])
+    await indexer.drain()
+    room.bus = MemoryBus(partitions=PARTITIONS, monotonic=room.clock.monotonic, sleep=room.clock.sleep)
+    anew = room.consumer()
+    await anew.settle()
+    part = partition_of("e", PARTITIONS)
+    whole = room.bus.poll
+
+    async def poll(topic: str, positions: Mapping[int, int], **limits: Any) -> Any:
+        if positions[part] > 0:
+            raise PositionLost(topic, part, positions[part], 0, 0)
+        return await whole(topic, positions, **limits)
+
+    room.bus.poll = poll  # type: ignore[method-assign]
+    assert await anew.consumer.step(0.0) == 0
+    assert (await memory.MemoryIndexStore(room.tables).positions(LOGS))[part] == 0
+    await BusSink(room.bus).write_logs([line("e", "new", at=AT)])
+    await anew.drain()
+    assert room.messages == ["0", "1", "2", "new"]
 
 
 async def test_full_batches_are_cut(room: Room) -> None:
