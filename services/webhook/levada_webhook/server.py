@@ -75,14 +75,17 @@ class Door:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         started = self._clock.monotonic()
-        try:
-            response = await self._answered(request)
-        except Exception as error:  # noqa: BLE001  (whatever happens is answered, and logged when unexpected)
-            response = self._error(error, request)
+        method = request.method if request.method in METHODS else "other"
+        with telemetry.span(f"{method} {ROUTE}", parent=telemetry.extract(request.headers), kind="server") as span:
+            try:
+                response = await self._answered(request)
+            except Exception as error:  # noqa: BLE001  (whatever happens is answered, and logged when unexpected)
+                response = self._error(error, request)
+            span.set(**{"http.response.status_code": response.status})
         outcome = "started" if response.status < 300 and response.status != 204 else str(response.status)
         metrics.WEBHOOKS.inc(outcome)
-        metrics.HTTP.observe(self._clock.monotonic() - started, request.method, ROUTE)
-        metrics.HTTP_ANSWERS.inc(request.method, ROUTE, str(response.status))
+        metrics.HTTP.observe(self._clock.monotonic() - started, method, ROUTE)
+        metrics.HTTP_ANSWERS.inc(method, ROUTE, str(response.status))
         return response
 
     async def _answered(self, request: web.BaseRequest) -> web.Response:
@@ -99,7 +102,7 @@ class Door:
                 parameters=list(request.query.items()),
                 body=body,
                 idempotency_key=webhooks.idempotency_key(request.headers),
-                trace_parent=telemetry.extract(request.headers),
+                trace_parent=telemetry.current(),
             )
             reply = await self._hooks.deliver(flow, trigger, delivery, lambda: self._gone(request))
         finally:

@@ -24,7 +24,7 @@ async def receive(call: Call) -> web.Response:
         parameters=list(request.query.items()),
         body=b"".join([chunk async for chunk in chunks]),
         idempotency_key=webhooks.idempotency_key(request.headers),
-        trace_parent=telemetry.extract(request.headers),
+        trace_parent=telemetry.current(),
     )
 
     def gone() -> bool:
