@@ -1,8 +1,8 @@
 """Write the pages that are made from code: `python docs/generate.py`.
 
 cli.md comes from the commands themselves, configuration.md from the tree of settings, api.md from the table of routes,
-expressions.md from the tables of the language, tasks.md from the classes of the plugins. tests/meta/test_docs.py fails
-when a page is not what this script would write.
+expressions.md from the tables of the language, tasks.md from the classes of the plugins, metrics.md from the declarations
+of metrics. tests/meta/test_docs.py fails when a page is not what this script would write.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from levada import expr, plugins, sdk
 from levada.cli import app
 from levada.expr.registry import Entry, Parameter
 from levada.model import states
+from levada.runtime import metrics
 from levada.runtime.config import SPECS, VARIABLES, Config, value_at
 from levada.runtime.config import setting as settings
 from levada_api import table
@@ -46,6 +47,7 @@ def pages() -> dict[Path, str]:
         "expressions": _expressions,
         "tasks": _tasks,
         "states": _states,
+        "metrics": _metrics,
     }
     return {HERE / f"{name}.md": "\n".join(lines()) + "\n" for name, lines in made.items()}
 
@@ -86,6 +88,25 @@ def _reached(table_: Mapping[states.State, frozenset[states.State]], state: stat
 def _reopening(table_: Mapping[states.State, frozenset[states.State]]) -> str:
     ways = {after for state, following in table_.items() if state.is_terminal for after in following}
     return ", ".join(sorted(ways))
+
+
+# --- metrics.md
+
+
+def _metrics() -> Iterator[str]:
+    yield "# Metrics"
+    yield ""
+    yield "Made by `python docs/generate.py` from `levada/runtime/metrics.py`; do not edit."
+    yield ""
+    yield "Every process shows them at `/metrics` on its management port, in the text format of Prometheus; a process shows"
+    yield "the gauges that it has something to say about. How to watch Levada with them stands in"
+    yield "[guides/observability.md](guides/observability.md)."
+    yield ""
+    yield "| metric | type | labels | |"
+    yield "| --- | --- | --- | --- |"
+    for name, metric in metrics.REGISTRY.metrics.items():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        yield f"| `{name}` | {metric.kind} | {labels} | {_cell(metric.help)} |"
 
 
 # --- cli.md
