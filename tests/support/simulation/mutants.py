@@ -20,10 +20,15 @@ from levada.model import commands as cmd
 from levada.model.effects import TimerKind
 from levada.model.execution import TaskRun
 from levada.model.states import State
+from levada.runtime.accepting import AcceptedCommands
+from levada.runtime.partitions import Partitions
 from levada.store.memory import executions as store
+from levada.store.memory import members as memory_members
+from levada.store.memory import tables as memory_tables
 from levada.store.memory.executions import MemoryExecutionStore
-from levada.store.port import Commit
+from levada.store.port import Commit, Ownership
 from levada_executor.executor import Executor
+from levada_executor.reconcile import Reconciler
 from levada_executor.timers import TimerLoop
 from levada_worker.worker import Worker
 from simulation.faults import CALM, Climate
@@ -155,16 +160,15 @@ def timers_never_too_early() -> Any:
 
 
 def timers_marked_first() -> Any:
-    """Timers are marked as fired before their commands are on the bus."""
+    """Timers are marked as fired before their commands are sent."""
 
     async def fire(self: TimerLoop) -> int:
-        self._next_due = None
-        due = await self._store.due_timers(self._clock.now_us(), 500)
+        from levada_executor.timers import _command
+
+        due = await self._store.due_timers(self._clock.now_us(), 500, sorted(self._owned()))
         if due:
             await self._store.mark_fired(due)
-            from levada_executor.timers import _command
-
-            await self._bus.append([_command(timer) for timer in due])
+            await self._commands.send([_command(timer) for timer in due])
         return len(due)
 
     return _patched((TimerLoop, "fire", fire))
@@ -283,6 +287,123 @@ def ambiguous_commit_believed_failed() -> Any:
     return _patched((Executor, "take_over", take_over))
 
 
+# --- several executors, and a bus that is not the truth
+
+
+def epochs_not_raised() -> Any:
+    """Who takes a partition over does not fence the one who had it."""
+
+    def unraised(part: int, row: Any) -> Ownership:
+        return Ownership(part, row.epoch, row.done_off, row.out_next, row.relay_off)
+
+    no_sequences = (MemoryExecutionStore, "_check_sequences", _nothing)
+    return _patched((memory_members, "_raised", unraised), no_sequences)
+
+
+def partitions_kept_when_lost() -> Any:
+    """Who was silent beyond its lease does not look whether its partitions are others' by now."""
+    return _patched((Partitions, "lost", lambda self, held: []))
+
+
+def living_robbed_of_nothing() -> Any:
+    """Partitions of the dead are not free: nobody takes them."""
+
+    async def take(self: Any, service: str, topic: str, name: str, limit: int) -> list[Ownership]:
+        rows = self._tables.owners_of(topic)
+        free = [part for part, row in sorted(rows.items()) if not row.owner][:limit]
+        for part in free:
+            rows[part].owner = name
+        return [memory_members._raised(part, rows[part]) for part in free]
+
+    return _patched((memory_members.MemoryMembers, "take", take))
+
+
+def unsent_forgotten_by_the_next_owner() -> Any:
+    """Nobody sends again what was accepted and did not reach the bus."""
+
+    async def look(self: Reconciler) -> int:
+        return 0
+
+    return _patched((Reconciler, "look", look))
+
+
+def acknowledged_before_accepted() -> Any:
+    """A command is acknowledged when it is on its way to the bus; the table `ingress` does not have it yet."""
+
+    async def send(self: AcceptedCommands, commands: Any) -> None:
+        self._deliver([self._accepted(command) for command in commands])
+
+    return _patched((AcceptedCommands, "send", send), (MemoryExecutionStore, "_check_repeats", _nothing), _lenient())
+
+
+def _lenient() -> tuple[Any, str, Any]:
+    """A commit that takes out of `ingress` what is there, and does not mind what is not."""
+
+    class Rows(dict[str, Any]):
+        def __delitem__(self, key: str) -> None:
+            self.pop(key, None)
+
+    original = memory_tables.Tables.__init__
+
+    def init(self: Any, *args: Any, **more: Any) -> None:
+        original(self, *args, **more)
+        self.ingress = Rows()
+
+    return (memory_tables.Tables, "__init__", init)
+
+
+def repeats_applied() -> Any:
+    """A record that was applied before is applied again."""
+    return _patched((MemoryExecutionStore, "_check_repeats", _nothing), _lenient())
+
+
+def accepted_rows_removed_when_read() -> Any:
+    """An accepted command is taken out of the table when it is read, before what it causes is committed."""
+    original = Executor._apply
+
+    async def apply(self: Executor, work: Any) -> None:
+        if self._ingress is not None:
+            for one in work:
+                self._ingress._ingress._rows.pop(one.record.id, None)  # type: ignore[attr-defined]
+        await original(self, work)
+
+    check = (MemoryExecutionStore, "_check_repeats", _nothing)
+    return _patched((Executor, "_apply", apply), check, _lenient())
+
+
+def outgoing_not_accepted() -> Any:
+    """Commands to other executions go out without a row in `ingress`."""
+    original = MemoryExecutionStore._keep
+
+    def keep(self: MemoryExecutionStore, entry: Any) -> None:
+        ingress, self._ingress = self._ingress, None
+        original(self, entry)
+        self._ingress = ingress
+
+    check = (MemoryExecutionStore, "_check_repeats", _nothing)
+    return _patched((MemoryExecutionStore, "_keep", keep), check, _lenient())
+
+
+def lost_log_not_noticed() -> Any:
+    """Who finds the log of a partition gone waits for it to grow again."""
+
+    async def begin_again(self: Executor, lost: Any) -> None:
+        await self._clock.sleep(1.0)
+
+    return _patched((Executor, "_begin_again", begin_again))
+
+
+def expired_leases_renewed() -> Any:
+    """A worker may renew a lease that was already taken from it."""
+    original = MemoryJobs.renew
+
+    async def renew(self: MemoryJobs[Any], worker: str, held: Any) -> Any:
+        await original(self, worker, held)
+        return []
+
+    return _patched((MemoryJobs, "renew", renew))
+
+
 ROUGH = Climate(fail_before=0.02, fail_after=0.02, crash=0.008, freeze=0.004, slow=0.01, duplicate=0.2, gremlins=0.3)
 REPEATS = Climate(duplicate=0.7, slow=0.05)
 ZOMBIES = Climate(freeze=0.02, gremlins=0.3, favourites=("freeze_executor", "second_executor", "kill_executor"))
@@ -290,6 +411,9 @@ CUTS = Climate(gremlins=0.25, favourites=("cut_worker",))
 LOSSES = Climate(crash=0.004, gremlins=0.3, favourites=("kill_worker", "cut_worker", "freeze_worker"))
 FORGERS = Climate(gremlins=0.5, favourites=("forge_result",))
 CRASHES = Climate(crash=0.02, fail_after=0.02)
+AMNESIA = Climate(gremlins=0.4, favourites=("wipe_bus",))
+DEATHS = Climate(crash=0.01, gremlins=0.4, favourites=("kill_executor", "kill_api"))
+SILENCE = Climate(freeze=0.004, slow=0.03, gremlins=0.4, favourites=("freeze_executor", "cut_executor"))
 DOUBTS = Climate(fail_after=0.08, crash=0.005, duplicate=0.1)
 
 #: Every mutant with the climate in which its fence is needed most.
@@ -315,6 +439,16 @@ MUTANTS: dict[Mutant, Climate] = {
     workers_do_not_fence: CUTS,
     withdrawn_stays_queued: ROUGH,
     ambiguous_commit_believed_failed: DOUBTS,
+    epochs_not_raised: ZOMBIES,
+    partitions_kept_when_lost: SILENCE,
+    living_robbed_of_nothing: DEATHS,
+    unsent_forgotten_by_the_next_owner: AMNESIA,
+    acknowledged_before_accepted: AMNESIA,
+    repeats_applied: REPEATS,
+    accepted_rows_removed_when_read: CRASHES,
+    outgoing_not_accepted: AMNESIA,
+    lost_log_not_noticed: AMNESIA,
+    expired_leases_renewed: CUTS,
 }
 
 
