@@ -92,11 +92,11 @@ class Exporting:
         name: str,
         parent: str | None,
         times_us: tuple[int, int],
-        kind: str,
-        attributes: Attributes,
-        links: Sequence[str],
-        error: str | None,
         *,
+        kind: str = "internal",
+        attributes: Attributes = None,
+        links: Sequence[str] = (),
+        error: str | None = None,
         span_id: str | None = None,
     ) -> None:
         """Make and end a span of the past. A parent that is the span itself is none."""

@@ -22,14 +22,13 @@ def watch_process(
     clock: Clock,
     service: str,
     *,
-    name: str = "",
     watchdog: LoopWatchdog | None = None,
     lifecycle: Lifecycle | None = None,
     registry: metrics.Registry = metrics.REGISTRY,
 ) -> Callable[[], None]:
-    """Show this process at `/metrics` from now on; call what this returns to end it. `name` is the member's name."""
+    """Show this process at `/metrics` from now on; call what this returns to end it."""
     metrics.STARTED.set(clock.now_us() / 1_000_000)
-    metrics.INFO.set(1, service, version("levada"), name)
+    metrics.INFO.set(1, service, version("levada"))
 
     def collect() -> None:
         metrics.RSS.set(resident_bytes())

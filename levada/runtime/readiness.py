@@ -6,6 +6,7 @@ answers. A service adds what is its own: partitions assigned, what was there bef
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from levada.runtime import metrics
 from levada.runtime.health import Check
 from levada.runtime.platform import Platform
 
+BUS_TIMEOUT_S = 1.5
 SKEW_MAX_S = 10.0
 """Timers, schedules and tokens go by the clocks of their machines; a difference that people would notice is a fault."""
 
@@ -23,6 +25,11 @@ def register(platform: Platform) -> None:
     """Add the checks that every process over this platform has."""
     if platform.database is not None:
         platform.health.register("database", database(platform))
+    platform.health.register("bus", bus(platform.bus, needed=platform.ingress is None))
+
+
+def require_bus(platform: Platform) -> None:
+    """Be unready while the bus is away, for services that read it."""
     platform.health.register("bus", bus(platform.bus))
 
 
@@ -52,11 +59,20 @@ def database(platform: Platform) -> Check:
     return check
 
 
-def bus(one: Bus) -> Check:
-    """The bus answers, and has the partitions that are configured."""
+def bus(one: Bus, *, needed: bool = True) -> Check:
+    """The bus answers, and has the partitions that are configured.
+
+    Not `needed`: what is accepted here waits in the database while the bus is away, so the process still wants work.
+    """
 
     async def check() -> Mapping[str, Any]:
-        return {"partitions": len(await one.ends(COMMANDS))}
+        try:
+            async with asyncio.timeout(BUS_TIMEOUT_S):
+                return {"partitions": len(await one.ends(COMMANDS))}
+        except (Transient, TimeoutError) as error:
+            if needed:
+                raise Transient(str(error) or f"the bus does not answer within {BUS_TIMEOUT_S:g} s") from error
+            return {"warning": f"the bus is away, what is accepted waits in the database: {error or 'no answer'}"}
 
     return check
 

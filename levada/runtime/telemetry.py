@@ -189,7 +189,8 @@ def record(
 ) -> None:
     """Record what is over already; times are epoch microseconds."""
     if _exporting is not None and sampled(parent):
-        _exporting.record(name, parent, (start_us, end_us), kind, attributes, links, error)
+        times = (start_us, end_us)
+        _exporting.record(name, parent, times, kind=kind, attributes=attributes, links=links, error=error)
 
 
 def record_execution(
@@ -205,4 +206,4 @@ def record_execution(
     """Record an execution that has ended, under the id that everything done for it named as its parent."""
     if _exporting is not None and sampled(trace_parent):
         span_id, times = span_id_of(execution_id), (start_us, end_us)
-        _exporting.record(name, trace_parent, times, "internal", attributes, (), error, span_id=span_id)
+        _exporting.record(name, trace_parent, times, attributes=attributes, error=error, span_id=span_id)

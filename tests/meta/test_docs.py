@@ -24,7 +24,9 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["cli.md", "configuration.md", "api.md", "expressions.md", "tasks.md", "states.md", "metrics.md"])
+@pytest.mark.parametrize(
+    "name", ["cli.md", "configuration.md", "api.md", "expressions.md", "tasks.md", "states.md", "metrics.md"]
+)
 def test_generated_pages_are_up_to_date(name: str) -> None:
     pages = {path.name: (path, text) for path, text in generator().pages().items()}
     path, text = pages[name]

@@ -16,13 +16,12 @@ from levada import engine, plugins
 from levada.bus.port import COMMANDS
 from levada.flowfile.cache import FlowCache
 from levada.model.errors import Transient
-from levada.runtime import sealing
+from levada.runtime import readiness, sealing
 from levada.runtime.accepting import AcceptedCommands
 from levada.runtime.clock import Clock
 from levada.runtime.failpoints import failpoint
 from levada.runtime.partitions import Partitions
 from levada.runtime.platform import Platform
-from levada.runtime.readiness import CaughtUp
 from levada.runtime.service import serve
 from levada_executor.executor import Executor
 from levada_executor.flows import Flows
@@ -110,8 +109,9 @@ class Parts:
 async def run(platform: Platform, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises Defect."""
     parts = Parts(platform)
+    readiness.require_bus(platform)
     platform.health.register("partitions", parts.assigned)
-    platform.health.register("caught-up", CaughtUp(platform.bus, COMMANDS, lambda: parts.executor.positions))
+    platform.health.register("caught-up", readiness.CaughtUp(platform.bus, COMMANDS, lambda: parts.executor.positions))
     loops: list[Callable[[asyncio.Event], Awaitable[None]]] = [
         parts.executor.run,
         parts.timers.run,

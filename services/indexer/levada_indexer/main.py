@@ -18,6 +18,7 @@ from typing import Any
 
 from levada.bus.port import CHANGES
 from levada.model.errors import Transient
+from levada.runtime import readiness
 from levada.runtime.clock import Clock
 from levada.runtime.failpoints import failpoint
 from levada.runtime.partitions import Partitions
@@ -104,6 +105,7 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
     loops: list[Loop] = [rollups.run]
     if platform.several:
         indexer = Indexer(platform)
+        readiness.require_bus(platform)
         platform.health.register("indexer", indexer.assigned)
         loops.append(indexer.run)
     else:

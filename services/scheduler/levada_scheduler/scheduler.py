@@ -129,7 +129,10 @@ class Scheduler:
         return fired
 
     async def _planned(self, due: Due, now: int) -> Step:
-        return await self._planner.starter.rendered(definition.reads(due), lambda: self._planner.plan(due, now))
+        step = await self._planner.starter.rendered(definition.reads(due), lambda: self._planner.plan(due, now))
+        if step.error is not None:
+            log.warning("the schedule %s can not fire: %s", due.uid, step.error)
+        return step
 
     async def _deliver(self, fired: Sequence[Fire]) -> None:
         await self._send([commands.decode(fire.body) for fire in fired])

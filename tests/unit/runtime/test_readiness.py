@@ -49,6 +49,19 @@ async def test_a_partition_that_is_new_is_looked_at_again() -> None:
     assert await caught_up() == {"partitions": 0}
 
 
+class Away:
+    async def ends(self, topic: str) -> dict[int, int]:
+        raise Transient("Kafka can not be reached")
+
+
+async def test_who_reads_the_bus_needs_it_and_who_only_accepts_does_not() -> None:
+    away: Any = Away()
+    with pytest.raises(Transient, match="can not be reached"):
+        await readiness.bus(away)()
+    said = await readiness.bus(away, needed=False)()
+    assert said == {"warning": "the bus is away, what is accepted waits in the database: Kafka can not be reached"}
+
+
 class Clocked:
     """A database with a clock of its own."""
 
