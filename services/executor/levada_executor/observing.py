@@ -12,7 +12,7 @@ from levada.bus.port import COMMANDS, Record
 from levada.model import commands as cmd
 from levada.model.events import ExecutionCreated, ExecutionStateChanged, TaskRunEnded
 from levada.model.execution import Execution
-from levada.model.states import State
+from levada.model.states import TERMINAL, State
 from levada.runtime import metrics, telemetry
 from levada.store.port import Commit, ExecutionWrite, Fenced, Repeated, SequenceConflict, SlotConflict
 
@@ -96,16 +96,14 @@ def rebalanced(gained: int, lost: int, owned: int) -> None:
 
 def _count(write: ExecutionWrite) -> None:
     for event in write.events:
-        match event:
-            case TaskRunEnded():
-                metrics.TASK_RUNS.inc(event.state)
-            case ExecutionStateChanged() if event.state.is_terminal:
+        if isinstance(event, TaskRunEnded):
+            metrics.TASK_RUNS.inc(event.state)
+        elif isinstance(event, ExecutionStateChanged):
+            if event.state in TERMINAL:
                 metrics.ENDED.inc(event.state)
                 metrics.DURATION.observe((event.at - write.execution.created) / 1_000_000, event.state)
-            case ExecutionCreated():
-                metrics.CREATED.inc()
-            case _:
-                pass
+        elif isinstance(event, ExecutionCreated):
+            metrics.CREATED.inc()
 
 
 def _trace(decided: Decided, write: ExecutionWrite, records: int, times: Times) -> None:
