@@ -34,6 +34,7 @@ from levada.model.errors import UserError
 from levada.model.execution import Execution
 from levada.model.flow import Flow
 from levada.model.states import State
+from levada.runtime import logs
 from levada.store.port import Commit, DeadLetter, ExecutionWrite, OutEntry, SlotChange
 from levada_executor.observing import Decided
 from levada_executor.ordering import NOT_FROM_THE_BUS
@@ -157,7 +158,8 @@ class Batch:
             log.exception("execution %s can not even be failed; only the dead letter stays", command.execution_id)
 
     def bury(self, record: Record, reason: str, detail: str | None) -> None:
-        log.error("record %s/%s of %s becomes a dead letter: %s", record.partition, record.offset, record.key, reason)
+        with logs.bound(execution_id=record.key):
+            log.error("record %s/%s of %s becomes a dead letter: %s", record.partition, record.offset, record.key, reason)
         self._commit.dead.append(
             DeadLetter(
                 topic=record.topic,

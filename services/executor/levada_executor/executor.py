@@ -23,6 +23,7 @@ from levada.model.errors import Transient
 from levada.model.execution import Execution, ExecutionHead
 from levada.model.flow import Flow
 from levada.model.states import State
+from levada.runtime import logs
 from levada.runtime.clock import Clock
 from levada.store.encoding import out_id
 from levada.store.port import (
@@ -274,7 +275,8 @@ class Executor:
 
     async def _isolate(self, work: Sequence[Work], number: int, poisoned: Poisoned) -> None:
         """Apply what came before the poisonous record, then that record alone, then the rest."""
-        log.error("isolating a record: %s", poisoned, exc_info=poisoned.error)
+        with logs.bound(execution_id=poisoned.command.execution_id):
+            log.error("isolating a record: %s", poisoned, exc_info=poisoned.error)
         self._cache.clear()
         if number:
             await self._apply(work[:number])
