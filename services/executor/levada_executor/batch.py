@@ -159,7 +159,9 @@ class Batch:
 
     def bury(self, record: Record, reason: str, detail: str | None) -> None:
         with logs.bound(execution_id=record.key):
-            log.error("record %s/%s of %s becomes a dead letter: %s", record.partition, record.offset, record.key, reason)
+            log.error(
+                "record %s/%s of %s becomes a dead letter: %s", record.partition, record.offset, record.key, reason
+            )
         self._commit.dead.append(
             DeadLetter(
                 topic=record.topic,
