@@ -34,6 +34,11 @@ SPREAD_TRIES, SPREAD_S = 25, 0.2
 
 UNKNOWN_TOPIC = 3
 ALREADY_EXISTS = 36
+HINTS = {
+    17: " (letters, digits, `.`, `_` and `-` only: correct kafka.topic_prefix)",
+    29: " (ask for Create, Alter and DescribeConfigs on these topics)",
+    31: " (ask for Create, Alter and DescribeConfigs on these topics)",
+}
 #: A topic's own setting, in the answer to a question for settings (not the broker's default).
 TOPIC_SOURCE = 1
 
@@ -257,5 +262,4 @@ class Topics:
 def _said(code: int, detail: Sequence[str | None]) -> str:
     """Return what the broker said: its message, or the name of its code."""
     said = next((text for text in detail if text), None) or errors.for_code(code).__name__
-    hint = " (ask for Create, Alter and DescribeConfigs on these topics)" if code in (29, 31) else ""
-    return f"{said} [{code}]{hint}"
+    return f"{said} [{code}]{HINTS.get(code, '')}"
