@@ -59,7 +59,7 @@ async def test_executors_share_evenly(platform: Platform, count: int) -> None:
     for parts in executors:
         await parts.executor.take_over()
     owned = await settled(*executors)
-    assert sorted(sum(owned, [])) == list(range(platform.bus.partitions))
+    assert sorted(part for parts in owned for part in parts) == list(range(platform.bus.partitions))
     assert max(map(len, owned)) - min(map(len, owned)) <= 1
 
 
@@ -82,7 +82,7 @@ async def test_what_was_handed_over_is_applied_once_by_the_new_owner(platform: P
     while await first.executor.step(0) + await second.executor.step(0):
         pass
     assert await states(platform, 40) == ["SUCCESS"] * 40
-    assert first.executor.records and second.executor.records
+    assert min(first.executor.records, second.executor.records) > 0
 
 
 async def test_an_executor_that_leaves_is_succeeded_at_once(platform: Platform) -> None:
