@@ -48,8 +48,9 @@ def test_no_column_is_given_a_nul() -> None:
 
 def test_every_part_of_a_commit_gets_parameters_of_its_own() -> None:
     held = [[0], [1], [None], [None], [None]]
-    sql, arguments = composed(held, [("e1",), (3,)], [("insert_events", [1, 2, 3, 4]), ("drop_timers", [5, 6, 7])])
-    assert arguments == [1, 1, *held, ("e1",), (3,), 1, 2, 3, 4, 5, 6, 7]
+    parts = [("insert_events", [1, 2, 3, 4]), ("drop_timers", [5, 6, 7])]
+    sql, arguments = composed(held, [("e1",), (3,)], ["a", "b"], parts)
+    assert arguments == [1, 1, 2, *held, ("e1",), (3,), ["a", "b"], 1, 2, 3, 4, 5, 6, 7]
     for number in range(1, len(arguments) + 1):
         assert f"${number}" in sql
     assert f"${len(arguments) + 1}" not in sql
