@@ -190,8 +190,10 @@ def explain(error: BaseException, settings: KafkaSettings) -> str:
                 )
             case ssl.SSLError() if "CERTIFICATE_REQUIRED" in str(cause).upper().replace(" ", "_"):
                 return "it asks for our certificate; set kafka.ssl_cert_file and kafka.ssl_key_file"
-            case ssl.SSLError() if "UNKNOWN_CA" in str(cause) or "BAD_CERTIFICATE" in str(cause):
-                return f"it does not trust our certificate ({cause.reason}); check kafka.ssl_cert_file"
+            case ssl.SSLError() if any(
+                word in str(cause).upper() for word in ("UNKNOWN_CA", "BAD_CERTIFICATE", "CERTIFICATE_UNKNOWN")
+            ):
+                return f"it does not trust our certificate ({cause}); check kafka.ssl_cert_file and who signed it"
             case ssl.SSLError():
                 return f"TLS failed ({cause}); if the port is without TLS, set kafka.security_protocol accordingly"
             case ConnectionRefusedError():

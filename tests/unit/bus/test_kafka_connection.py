@@ -79,6 +79,12 @@ def caused_by(cause: BaseException) -> errors.KafkaConnectionError:
     return error
 
 
+def other_name() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "Hostname mismatch, certificate is not valid for 'b'."
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -89,6 +95,8 @@ def caused_by(cause: BaseException) -> errors.KafkaConnectionError:
         (errors.UnsupportedSaslMechanismError("has [PLAIN]"), "kafka.sasl_mechanism"),
         (errors.IllegalSaslStateError(), "nobody to sign in"),
         (caused_by(ssl.SSLError(1, "tlsv13 alert certificate required")), "kafka.ssl_cert_file"),
+        (other_name(), "kafka.ssl_check_hostname"),
+        (caused_by(ssl.SSLError(1, "SSLV3_ALERT_CERTIFICATE_UNKNOWN")), "who signed it"),
         (caused_by(ssl.SSLError(1, "wrong version number")), "TLS failed"),
         (errors.KafkaConnectionError("closed"), "kafka.security_protocol"),
         (errors.UnknownError(), "UnknownError"),
