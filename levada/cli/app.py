@@ -29,7 +29,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "executions": ("executions", "List, read, follow and steer executions."),
     "why": ("why", "Say why an execution does not move, or what it is doing."),
     "dead-letters": ("dead_letters", "List, show, replay and drop messages that could not be applied."),
-    "reconcile": ("reconcile", "Send again what was accepted and is not applied yet, as after the loss of the Kafka log."),
+    "reconcile": (
+        "reconcile",
+        "Send again what was accepted and is not applied yet, as after the loss of the Kafka log.",
+    ),
     "audit": ("audit", "Show who changed what, newest first."),
     "topics": ("topics", "Plan, make and check the Kafka topics of this installation."),
     "config": ("config", "Show the configuration and where each value comes from."),

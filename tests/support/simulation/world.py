@@ -205,10 +205,10 @@ class World:
         """Put records on the bus, some of them twice: at once, or much later."""
         self.watch.asked_for([record.body for record in records])
         await self._put(who, records)
+        repeats = [record for record in records if self._may_repeat(record)]
         if self.chance.random() < self.climate.duplicate:
-            await self._put("again", records)
+            await self._put("again", repeats)
         if self.chance.random() < self.climate.duplicate:
-            repeats = [record for record in records if self._may_repeat(record)]
             self.later(self.chance.random() * 10, lambda: self._put("late", repeats))
 
     def _may_repeat(self, record: Outgoing) -> bool:
