@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import sys
 import time
 from dataclasses import dataclass, field
 
@@ -38,6 +39,9 @@ class _Failpoint:
             return
         if self.probability < 1.0 and self.chance.random() >= self.probability:
             return
+        # Whoever reads the log must not take for a fault of the product what somebody asked for.
+        sys.stderr.write(f"failpoint {self.name}: {self.action}\n")
+        sys.stderr.flush()
         match self.action:
             case "exit":
                 os._exit(KILLED)

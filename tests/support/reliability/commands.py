@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reliability import amnesia, gremlin, netsplit
+from reliability import amnesia, crashpoint, gremlin, netsplit
 from reliability.fleet import Fleet, Services, Standalone
 from reliability.report import Report, made
 from reliability.trial import Trial
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Prove that Levada keeps its promises.")
     harnesses = parser.add_subparsers(dest="harness", required=True)
     _gremlin(harnesses)
+    _crashpoint(harnesses)
     _netsplit(harnesses)
     _amnesia(harnesses)
     return parser
@@ -103,6 +104,20 @@ def _run_gremlin(options: argparse.Namespace, folder: Path) -> Report:
     report = made("gremlin", options.seed, bus=options.bus, rate=options.rate, lease=options.lease, **vars(orders))
     trial = Trial(fleet(options, folder), folder, seed=options.seed, rate=options.rate)
     return asyncio.run(gremlin.run(trial, orders, report))
+
+
+def _crashpoint(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _new(harnesses, "crashpoint", "Fail at every failpoint of the code, in every way.", _run_crashpoint)
+    _with_fleet(command)
+    command.add_argument("--count", type=int, help="try only so many, as the seed draws")
+
+
+def _run_crashpoint(options: argparse.Namespace, folder: Path) -> Report:
+    report = made(
+        "crashpoint", options.seed, bus=options.bus, rate=options.rate, lease=options.lease, count=options.count
+    )
+    trial = Trial(fleet(options, folder), folder, seed=options.seed, rate=options.rate)
+    return asyncio.run(crashpoint.run(trial, report, options.count))
 
 
 def _netsplit(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -77,8 +77,8 @@ class Fleet(Protocol):
     async def until_ready(self, seconds: float) -> None:
         """Wait until everything that lives is ready. Raises TimeoutError or what the fleet says."""
 
-    def log(self, name: str) -> str:
-        """Return everything that the lives of a process printed."""
+    def log(self, name: str) -> Path:
+        """Return the file with everything that the lives of a process printed."""
 
     def folders(self) -> list[Path]:
         """Return where its files are: logs, storage, working directories."""
@@ -88,7 +88,7 @@ class Standalone:
     """One process with all services and the embedded Postgres."""
 
     NAME = "standalone"
-    can = frozenset({"secrets"})
+    can = frozenset({"secrets", "webhook", "scheduler"})
 
     def __init__(self, folder: Path, *, lease_s: float = 3.0, env: Mapping[str, str] | None = None) -> None:
         self.lease_s = lease_s
@@ -158,8 +158,8 @@ class Standalone:
         if self.installation.alive():
             await asyncio.to_thread(self.installation.wait_healthy, seconds)
 
-    def log(self, name: str) -> str:
-        return self.installation.log
+    def log(self, name: str) -> Path:
+        return self.installation.folder / "server.log"
 
     def folders(self) -> list[Path]:
         return [self.installation.folder]
@@ -242,9 +242,8 @@ class Services:
     async def until_ready(self, seconds: float) -> None:
         await self.cluster.until_ready(seconds=seconds)
 
-    def log(self, name: str) -> str:
-        path = self.cluster.processes[name].log
-        return path.read_text(errors="replace") if path.exists() else ""
+    def log(self, name: str) -> Path:
+        return self.cluster.processes[name].log
 
     def folders(self) -> list[Path]:
         return [self.cluster.folder]

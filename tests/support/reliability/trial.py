@@ -80,7 +80,10 @@ class Trial:
         for name in dict.fromkeys(["quick", *self._flows]):
             await self._put(workload.source(workload.FLOWS[name], self.ledger))
             if name == "ticking":
-                self._ticks.append(Ticks(name, 1, int(time.time()) + FIRST_TICK_S, 0))
+                # From the moment that a scheduler knows of it.
+                ticks = Ticks(name, 1, int(time.time()) + FIRST_TICK_S, 0)
+                self._ticks.append(ticks)
+                await self._next_slot(ticks, lambda slot: slot is not None)
 
     async def _put(self, source: str) -> None:
         """Deploy a flow file; the servers may be busy coming up."""

@@ -133,6 +133,16 @@ tasks:
     commands:
       - 'echo "it is $HIDDEN"'
 """
+ASKING = """
+tasks:
+  - id: ask
+    type: core.flow.If
+    condition: "{{ kv('nothing', errorOnMissing=false) is null }}"
+    then:
+      - id: say
+        type: core.log.Log
+        message: "nothing is there"
+"""
 TICKING = """
 triggers:
   - id: tick
@@ -160,6 +170,7 @@ _BODIES = (
     Flow("pausing", PAUSING, 4, follow="resume"),
     Flow("labelled", QUICK, 2, follow="label"),
     Flow("secretive", SECRETIVE, 1),
+    Flow("asking", ASKING, 3),
     Flow("hooked", HOOKED, 8),
     Flow("ticking", TICKING, 0),
 )
@@ -167,8 +178,6 @@ FLOWS: dict[str, Flow] = {flow.id: flow for flow in _BODIES}
 
 NEEDS = {"hooked": "webhook", "ticking": "scheduler", "secretive": "secrets"}
 """Flows that only some installations can run, with what these must have."""
-
-WITH_LEDGER = frozenset(flow.id for flow in _BODIES if "LEDGER" in flow.source)
 
 
 def source(flow: Flow, ledger: Path) -> str:
