@@ -25,10 +25,8 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
-import asyncpg
 
 from levada.bus.broker import KafkaBroker, KafkaCluster
-from levada.cli.app import COMMANDS
 from levada.cli.cluster import settings
 from levada.cli.cluster.balancer import Balancer
 from levada.cli.cluster.ports import PortBlock
@@ -36,7 +34,6 @@ from levada.cli.cluster.process import LEVADA, Process, launch
 from levada.cli.cluster.settings import BALANCED, START_ORDER, STOP_ORDER, Bus, Counts, Shared
 from levada.cli.failures import BadUsage, CannotStart
 from levada.model.errors import LevadaError
-from levada.store import migrate
 from levada.store.embedded import EmbeddedPostgres
 
 log = logging.getLogger(__name__)
@@ -198,10 +195,7 @@ class Cluster:
         dsn, bootstrap = await asyncio.gather(self._start_postgres(), self._start_brokers())
         token, key = settings.keys(self.folder)
         self._shared = Shared(self.folder, dsn, bootstrap, self.counts.brokers, token, key)
-        if "migrate" not in COMMANDS:
-            await _migrate(dsn)
-        else:
-            await self.run_once("migrate")
+        await self.run_once("migrate")
         if bootstrap is not None:
             await self.run_once("topics", "apply")
         for service in START_ORDER:
@@ -423,14 +417,6 @@ class Cluster:
                     await broker.start(wait=False)
                 except LevadaError as error:
                     log.warning("a broker did not start again: %s", error)
-
-
-async def _migrate(dsn: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await migrate.migrate(connection)
-    finally:
-        await connection.close()
 
 
 async def _ended(task: asyncio.Task[None] | None) -> None:
