@@ -219,13 +219,15 @@ class Reader:
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
         )
         tamed(consumer._client)
+        # Not cancelled half-way: aiokafka would forget the connection that it is just opening, and leave it open.
+        starting = asyncio.create_task(consumer.start())
         try:
-            await asyncio.wait_for(consumer.start(), self._settings.connect_timeout_s)
+            await asyncio.wait_for(asyncio.shield(starting), self._settings.connect_timeout_s)
         except (TimeoutError, errors.KafkaError, OSError) as error:
-            await stopped(consumer.stop(), "a consumer that could not start")
+            self._background(_ended(starting, consumer))
             raise Transient(await cause(error, self._settings)) from error
         except BaseException:
-            await stopped(consumer.stop(), "a consumer that was to start")
+            self._background(_ended(starting, consumer))
             raise
         if self._closed:
             await stopped(consumer.stop(), "a consumer")
@@ -338,3 +340,11 @@ def _gap(topic: str, part: int, offset: int) -> Any:
     """Stand in for a record that can not be read."""
     headers = ((envelope.CORRUPT, b""),)
     return ConsumerRecord(topic, part, offset, 0, 0, None, b"", None, -1, 0, headers)
+
+
+async def _ended(starting: asyncio.Task[None], consumer: AIOKafkaConsumer) -> None:
+    """Wait for a start that nobody wants any more, and undo it."""
+    await asyncio.wait([starting])
+    if not starting.cancelled():
+        starting.exception()
+    await stopped(consumer.stop(), "a consumer that was not needed any more")
