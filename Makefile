@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup run cluster test test-fast lint format docs bench conformance lock chaos clean
+.PHONY: help setup run cluster test test-fast lint format docs bench conformance lock chaos deploy-check clean
 
 help:            ## Show this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ conformance: $(STAMP) ## Play the conformance cases against a server started for
 
 chaos: $(STAMP)  ## The long form of the fault tests
 	@LEVADA_CHAOS=long $(BIN)/pytest -q tests/chaos
+
+deploy-check: $(STAMP) ## Image, compose file and Helm chart, looked at by hadolint, helm and the schemas
+	@$(BIN)/python deploy/check
 
 lock: $(STAMP)   ## Resolve requirements/*.in again
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url requirements/runtime.in -o requirements/runtime.lock
