@@ -1,6 +1,6 @@
 """The bus over Kafka where it is not like the other buses: missing topics, large bodies, foreign records, positions.
 
-What aiokafka and Kafka are known to do wrong is numbered in ADR 12; the numbers in brackets here are those.
+What aiokafka and Kafka are known to do wrong is numbered in docs/guides/kafka.md; so are the numbers in brackets here.
 """
 
 from __future__ import annotations

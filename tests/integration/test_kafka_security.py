@@ -1,6 +1,6 @@
 """Passwords and certificates: every way in works, and every wrong one is named with the setting that puts it right.
 
-aiokafka says "Unable to bootstrap" for all of them [11]; the numbers are those of ADR 12.
+aiokafka says "Unable to bootstrap" for all of them [11]; the numbers are those of docs/guides/kafka.md.
 """
 
 from __future__ import annotations
