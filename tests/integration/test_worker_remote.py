@@ -66,7 +66,9 @@ def test_a_flow_runs_through_the_gateway(services: Apart) -> None:
     assert found["state"]["current"] == "SUCCESS", services.logs(id)
     lines = services.logs(id, has="the secret")
     assert "INFO the secret is ******" in lines
-    assert f"INFO TRACEPARENT=00-{trace}-b7ad6b7169203331-01" in services.logs(id, has="TRACEPARENT"), "the caller's own"
+    assert f"INFO TRACEPARENT=00-{trace}-b7ad6b7169203331-01" in services.logs(id, has="TRACEPARENT"), (
+        "the caller's own"
+    )
     assert not any("DATABASE" in line or "hunter2" in line or "TOKEN" in line for line in lines)
     assert not any("LEVADA_DATABASE_URL" in value for value in worker_environment(worker.process.pid))
     assert rss_mib(worker.process.pid) < 120
