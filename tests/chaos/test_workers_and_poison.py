@@ -169,8 +169,11 @@ def test_poisonous_records_fail_their_execution_visibly_and_nobody_else(install:
 
 
 def test_a_stop_fails_no_task(install: Callable[..., Installation], tmp_path: Path) -> None:
-    """What ends within the grace ends; the rest is given back, untouched, and runs after the next start."""
-    installation = install(LEVADA_SERVER_SHUTDOWN_GRACE="4", LEVADA_WORKER_KILL_GRACE="1").start()
+    """What ends within the grace ends; the rest is given back, untouched, and runs after the next start.
+
+    Of the 10 s, one is for tasks that are told to end and five for the last words: tasks have four to finish by themselves.
+    """
+    installation = install(LEVADA_SERVER_SHUTDOWN_GRACE="10", LEVADA_WORKER_KILL_GRACE="1").start()
     long = Nap(tmp_path, "long")
     installation.deploy(
         "id: short\nnamespace: chaos\ntasks:\n  - id: nap\n    type: scripts.shell.Commands\n    commands: [sleep 1.5]\n"

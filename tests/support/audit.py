@@ -98,6 +98,6 @@ def _unsent(data: Path) -> list[str]:
     rows = fetch(
         data,
         "SELECT part || '/' || off FROM out_log o WHERE NOT EXISTS"
-        " (SELECT 1 FROM bus_log b WHERE b.id = o.part || '/' || o.off)",
+        " (SELECT 1 FROM bus_log b WHERE b.id = 'out/' || o.part || '/' || o.off)",
     )
     return [f"the committed command {row[0]} was never sent" for row in rows]

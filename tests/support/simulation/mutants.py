@@ -393,17 +393,6 @@ def lost_log_not_noticed() -> Any:
     return _patched((Executor, "_begin_again", begin_again))
 
 
-def expired_leases_renewed() -> Any:
-    """A worker may renew a lease that was already taken from it."""
-    original = MemoryJobs.renew
-
-    async def renew(self: MemoryJobs[Any], worker: str, held: Any) -> Any:
-        await original(self, worker, held)
-        return []
-
-    return _patched((MemoryJobs, "renew", renew))
-
-
 ROUGH = Climate(fail_before=0.02, fail_after=0.02, crash=0.008, freeze=0.004, slow=0.01, duplicate=0.2, gremlins=0.3)
 REPEATS = Climate(duplicate=0.7, slow=0.05)
 ZOMBIES = Climate(freeze=0.02, gremlins=0.3, favourites=("freeze_executor", "second_executor", "kill_executor"))
@@ -448,7 +437,6 @@ MUTANTS: dict[Mutant, Climate] = {
     accepted_rows_removed_when_read: CRASHES,
     outgoing_not_accepted: AMNESIA,
     lost_log_not_noticed: AMNESIA,
-    expired_leases_renewed: CUTS,
 }
 
 

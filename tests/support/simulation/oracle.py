@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 _WAITING = frozenset({State.CREATED, State.QUEUED})
+#: How long a worker that was frozen may take to notice that its leases are gone.
+AWAKE_S = 3.0
 _ENDS_ATTEMPT = (ev.TaskRunEnded, ev.TaskRunRetrying, ev.TaskRunResubmitted)
 
 
@@ -270,10 +272,11 @@ def _ledger(world: World, runs: dict[str, list[Entry]]) -> None:
 
 
 def _apart(world: World, earlier: Entry, later: Entry) -> None:
-    """A worker that can not renew a lease kills the task before anybody else may start it. A frozen one can not."""
-    if earlier.deaf or earlier.ended is None or earlier.ended <= later.began:
+    """A worker that can not renew a lease kills the task before anybody else may start it; a frozen one when it wakes."""
+    if earlier.deaf or earlier.ended is None:
         return
-    if any(begin < earlier.ended and end > earlier.began for begin, end in earlier.process.freezes):
+    thaws = [end for begin, end in earlier.process.freezes if begin < earlier.ended and end > earlier.began]
+    if earlier.ended <= max([later.began, *(end + AWAKE_S for end in thaws)]):
         return
     world.broken(
         f"attempt {later.attempt} of {earlier.task_id} {earlier.task_run_id} began {earlier.ended - later.began:.3f} s "
