@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import asyncpg
 
-from levada.database.errors import translated
+from levada.database.errors import DISK_FULL, translated, unreached
 from levada.model.errors import Transient
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,8 @@ class Database:
         self._returned = asyncio.Event()  # that none is lent
         self._returned.set()
         self._closed = False
+        #: When a statement last found the disk full, and what was said.
+        self._full: tuple[float, str] | None = None
 
     @classmethod
     async def open(
@@ -88,7 +90,19 @@ class Database:
                 server_settings=self._settings,
             )
         except Exception as error:
-            raise translated(error) from error
+            raise unreached(error, self.dsn, CONNECT_TIMEOUT_S) from error
+
+    def short_of_disk(self, within_s: float) -> str | None:
+        """Return what Postgres said when a statement found no space on its disk within the last seconds, if one did."""
+        if self._full is None or asyncio.get_running_loop().time() - self._full[0] > within_s:
+            return None
+        return self._full[1]
+
+    def _translated(self, error: Exception) -> BaseException:
+        said = translated(error)
+        if getattr(error, "sqlstate", None) == DISK_FULL:
+            self._full = (asyncio.get_running_loop().time(), str(said))
+        return said
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -99,7 +113,7 @@ class Database:
         except Exception as error:
             if isinstance(error, TimeoutError):
                 lent.terminate()
-            raise translated(error) from error
+            raise self._translated(error) from error
         except BaseException:
             lent.terminate()
             raise

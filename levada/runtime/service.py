@@ -123,8 +123,9 @@ class _Service:
         return None
 
     def _tell(self, error: LevadaError, failures: int) -> None:
+        news = str(error) != self._trouble
         self._trouble = str(error)
-        level = logging.WARNING if failures == 1 or failures % 10 == 0 else logging.DEBUG
+        level = logging.WARNING if news or failures % 10 == 0 else logging.DEBUG
         log.log(level, "the %s can not start yet, trying again: %s", self._name, error)
 
     async def _pause(self, seconds: float) -> None:
