@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup run cluster test test-fast lint format docs bench conformance lock chaos deploy-check clean
+.PHONY: help setup run cluster test test-fast lint format docs bench bench-kafka conformance lock chaos deploy-check clean
 
 help:            ## Show this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ docs: $(STAMP)  ## Write the pages under docs/ that are made from code
 
 bench: $(STAMP)  ## Every benchmark under load-tests/, with the machine they ran on
 	@$(BIN)/python load-tests/run.py
+
+bench-kafka: $(STAMP) ## A cluster over Kafka: idle memory, latency, throughput, scaling, rebalances, and what each role costs
+	@$(BIN)/python load-tests/scaling.py $(ARGS)
 
 conformance: $(STAMP) ## Play the conformance cases against a server started for it
 	@$(BIN)/python tests/conformance.py $(ARGS)
