@@ -285,6 +285,10 @@ class Platform:
         if self.several:
             self.settling = Settling(self.bus, self.index, self.clock)
 
+    def short_of_disk(self, within_s: float) -> str | None:
+        """Return what Postgres said if it lacked space on its disk within the last seconds."""
+        return next((s for one in (self.database, self._hot) if one and (s := one.short_of_disk(within_s))), None)
+
     def notify_jobs(self) -> None:
         """Attempts were submitted by a commit: workers look now, here and in other processes."""
         self._notify()

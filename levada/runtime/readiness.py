@@ -1,24 +1,28 @@
 """Checks of readiness that several services share. Each raises with a text that says what is wrong and what helps.
 
 `register` adds those that every process with a platform has: the database answers, its clock and ours agree, the bus
-answers. A service adds what is its own: partitions assigned, what was there before it came is applied (`CaughtUp`).
+answers, there is space on the disks. A service adds what is its own: partitions assigned, what was there before it came is
+applied (`CaughtUp`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from levada.bus.port import COMMANDS, Bus
 from levada.model.errors import Transient
 from levada.runtime import metrics
 from levada.runtime.health import Check
 from levada.runtime.platform import Platform
+from levada.runtime.surroundings import DiskSpace, Place, agree
 
 BUS_TIMEOUT_S = 1.5
-SKEW_MAX_S = 10.0
-"""Timers, schedules and tokens go by the clocks of their machines; a difference that people would notice is a fault."""
+DISK_FULL_S = 10.0
+"""For so long a process is unready after Postgres had no space for what it wanted to write."""
 
 
 def register(platform: Platform) -> None:
@@ -26,6 +30,25 @@ def register(platform: Platform) -> None:
     if platform.database is not None:
         platform.health.register("database", database(platform))
     platform.health.register("bus", bus(platform.bus, needed=platform.ingress is None))
+    places = written_to(platform)
+    if places:
+        space = DiskSpace(places, platform.config.limits.free_disk, platform.clock)
+        platform.health.register("disk", space.check)
+
+
+def written_to(platform: Platform) -> list[Place]:
+    """Return the folders of this machine that the platform itself writes to."""
+    places = []
+    if platform.database is not None and not platform.several:
+        data = platform.config.data_dir.resolve()
+        places.append(Place("the data folder", data, "data_dir"))
+        wal = data / "postgres" / "data" / "pg_wal"
+        if wal.is_symlink():
+            places.append(Place("Postgres's write-ahead log", wal.resolve(), "the link pg_wal"))
+    storage = urlsplit(platform.config.storage_url)
+    if platform.database is not None and storage.scheme == "file":
+        places.append(Place("internal storage", Path(unquote(storage.path)), "storage.url"))
+    return places
 
 
 def require_bus(platform: Platform) -> None:
@@ -34,7 +57,7 @@ def require_bus(platform: Platform) -> None:
 
 
 def database(platform: Platform) -> Check:
-    """The database answers, and its clock agrees with ours."""
+    """The database answers, has room for what we write, and its clock agrees with ours."""
 
     async def check() -> Mapping[str, Any]:
         assert platform.database is not None
@@ -48,12 +71,10 @@ def database(platform: Platform) -> Check:
         answered = platform.clock.now_us()
         skew_s = (asked + (answered - asked) / 2 - theirs) / 1_000_000
         metrics.CLOCK_SKEW.set(skew_s)
-        if abs(skew_s) > SKEW_MAX_S:
-            way = "ahead of" if skew_s > 0 else "behind"
-            raise Transient(
-                f"the clock of this machine is {abs(skew_s):.1f} s {way} the database's; "
-                f"let NTP set the one that is wrong (at most {SKEW_MAX_S:.0f} s are allowed)"
-            )
+        agree(skew_s, "the database's")
+        full = platform.short_of_disk(DISK_FULL_S)
+        if full is not None:
+            raise Transient(full)
         return {"clockSkewSeconds": round(skew_s, 3), "answerSeconds": round((answered - asked) / 1_000_000, 4)}
 
     return check

@@ -65,10 +65,14 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker has to keep to. `lease_s`: how long it may be unheard of before its tasks are somebody else's."""
+    """What a worker has to keep to. `lease_s`: how long it may be unheard of before its tasks are somebody else's.
+
+    `now`: the gateway's clock, epoch microseconds; 0 from a release that did not say it.
+    """
 
     lease_s: float
     version: str
+    now: int = 0
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -219,6 +219,9 @@ class Limits:
     message: int = setting(
         256 * KIB, "Largest message on the bus; above it the body goes to internal storage", kind="bytes", low=KIB
     )
+    free_disk: int = setting(
+        32 * MIB, "Least free space on the disks that a process writes to; below it, it is not ready", kind="bytes"
+    )
     output: int = setting(MIB, "Largest outputs of one task run", kind="bytes", low=KIB)
     execution: int = setting(10 * MIB, "Largest state of one execution", kind="bytes", low=64 * KIB)
     flow_source: int = setting(MIB, "Largest source of a flow", kind="bytes", low=KIB)

@@ -32,6 +32,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_line_bytes: int = 32 * 1024
     attempt_log_bytes: int = 100 * 1024 * 1024
     stdout_rate_bytes: int = 5 * 1024 * 1024
+    #: With less space than this on the disks of the two folders nothing is claimed.
+    free_disk_bytes: int = 0
 
     @property
     def renew_every_s(self) -> float:
@@ -69,6 +71,7 @@ def configured(config: Any, temp_dir: Path, *, lease_s: float | None = None) -> 
         log_line_bytes=config.limits.log_line,
         attempt_log_bytes=config.limits.attempt_logs,
         stdout_rate_bytes=config.limits.stdout_rate,
+        free_disk_bytes=config.limits.free_disk,
     )
 
 

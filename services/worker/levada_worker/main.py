@@ -12,6 +12,7 @@ from levada.jobs.port import Jobs
 from levada.model.jobs import Claim
 from levada.plugins import discover
 from levada.runtime.clock import Clock
+from levada.runtime.health import Health
 from levada.runtime.scoped import ScopedServices
 from levada.sdk import shared
 from levada.sdk.context import Services
@@ -39,6 +40,8 @@ class Embedding(Protocol):
     def config(self) -> Any: ...
     @property
     def clock(self) -> Clock: ...
+    @property
+    def health(self) -> Health: ...
     @property
     def jobs(self) -> Jobs: ...
     @property
@@ -75,6 +78,7 @@ async def run(platform: Embedding, stop: asyncio.Event) -> None:
         platform.log_sink,
         encryption_key=platform.encryption_key,
     )
+    platform.health.register("worker-disk", worker.space.check)
     name, members = worker.config.name, platform.members
     beating = asyncio.create_task(
         presence.beat(worker, lambda info: members.beat("worker", name, PRESENCE_S, info)), name="worker-presence"

@@ -22,12 +22,13 @@ import msgspec
 from levada.model.errors import Transient, UserError
 from levada.model.jobs import Claim, Held
 from levada.plugins import discover
-from levada.runtime import logs, management, wire
+from levada.runtime import logs, management, metrics, wire
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import Config, Loaded, is_loopback, load
 from levada.runtime.health import Health
 from levada.runtime.lifecycle import Backoff, Lifecycle, run_process
 from levada.runtime.observation import observed
+from levada.runtime.surroundings import agree
 from levada.sdk import shared
 from levada_worker import presence
 from levada_worker.config import configured, named
@@ -125,7 +126,7 @@ async def _serve(loaded: Loaded, urls: list[str]) -> None:
     try:
         lifecycle = Lifecycle(clock, config.server.shutdown_grace, on_stopping=health.drain)
         with observed(config, clock, "worker", lifecycle):
-            lifecycle.add("worker", lambda: _work(loaded, gateways, clock, stop), stop=stopping)
+            lifecycle.add("worker", lambda: _work(loaded, gateways, clock, health, stop), stop=stopping)
             await lifecycle.run()
     finally:
         await gateways.close()
@@ -148,19 +149,23 @@ async def _listen(config: Config, health: Health) -> management.Listening:
     return listening
 
 
-async def _work(loaded: Loaded, gateways: Gateways, clock: SystemClock, stop: asyncio.Event) -> None:
+async def _work(loaded: Loaded, gateways: Gateways, clock: SystemClock, health: Health, stop: asyncio.Event) -> None:
     """Wait for a gateway, then run tasks until `stop`."""
     config = loaded.config
     name = named(config)
+    ahead = _Ahead()
+    health.register("clock", ahead.check)
 
     async def hello(info: Mapping[str, Any]) -> wire.Welcome:
+        asked = clock.now_us()
         welcome: wire.Welcome = await gateways.ask("/hello", wire.Hello(worker=name, info=dict(info)), wire.Welcome)
+        ahead.heard(asked, clock.now_us(), welcome.now)
         return welcome
 
     welcome = await _welcomed(hello, clock, stop)
     if welcome is None:
         return
-    base = await asyncio.to_thread(temporary, config.worker.temp_dir)
+    base = await _temporary(config.worker.temp_dir)
     claims = Claims()
     worker = Worker(
         HttpJobs(gateways, claims, lease_s=welcome.lease_s),
@@ -172,6 +177,8 @@ async def _work(loaded: Loaded, gateways: Gateways, clock: SystemClock, stop: as
         HttpSink(gateways, claims),
         encryption_key=loaded.encryption_key,
     )
+
+    health.register("disk", worker.space.check)
 
     async def still_here(info: Mapping[str, Any]) -> None:
         lease_s = (await hello(info)).lease_s
@@ -189,6 +196,35 @@ async def _work(loaded: Loaded, gateways: Gateways, clock: SystemClock, stop: as
         await presence.leave(lambda: gateways.ask("/goodbye", wire.Hello(worker=name), None))
         await shared.close_all()
         shutil.rmtree(base, ignore_errors=True)
+
+
+class _Ahead:
+    """How far our clock is ahead of the gateways', as of the last time one said what time it is."""
+
+    def __init__(self) -> None:
+        self._skew_s = 0.0
+
+    def heard(self, asked: int, answered: int, theirs: int) -> None:
+        """Epoch microseconds: when we asked and had the answer by our clock, and what theirs was between; 0 unknown."""
+        if theirs:
+            self._skew_s = (asked + (answered - asked) / 2 - theirs) / 1_000_000
+            metrics.CLOCK_SKEW.set(self._skew_s)
+
+    async def check(self) -> Mapping[str, Any]:
+        """Health check: tasks get their times from this clock, and people compare them with others'."""
+        agree(self._skew_s, "the gateway's")
+        return {"clockSkewSeconds": round(self._skew_s, 3)}
+
+
+async def _temporary(parent: Path | None) -> Path:
+    """Make the folder of the working directories. Raises Transient when that can not be done now."""
+    try:
+        return await asyncio.to_thread(temporary, parent)
+    except OSError as error:
+        raise Transient(
+            f"the working directories can not be made in {parent or 'the folder for temporary files'}: "
+            f"{error.strerror or error}; free some space there, or set worker.temp_dir to another disk"
+        ) from error
 
 
 async def _welcomed(hello: presence.Say, clock: SystemClock, stop: asyncio.Event) -> wire.Welcome | None:

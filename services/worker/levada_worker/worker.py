@@ -22,6 +22,7 @@ from levada.model.errors import Transient
 from levada.model.jobs import Claim, Held
 from levada.runtime import metrics
 from levada.runtime.clock import Clock
+from levada.runtime.surroundings import DiskSpace, Place
 from levada.sdk.context import Services
 from levada.sdk.registry import Registry
 from levada_worker.attempt import DEAF_S, Attempt, Stop
@@ -38,6 +39,8 @@ LOGS_FIRST_S = 5.0
 LAST_REPORT_S = 5.0
 CLAIM_END_S = 0.25
 EARLY_MAX = 1000
+DISK_LOOK_S = 1.0
+"""How often a worker without space looks whether there is some again."""
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -73,6 +76,11 @@ class Worker:
         self._threads = ThreadPoolExecutor(max_workers=config.slots + 4, thread_name_prefix="render")
         self._registry = registry
         self._encryption_key = encryption_key
+        places = [
+            Place("working directories", config.temp_dir, "worker.temp_dir"),
+            Place("the worker's data folder", config.data_dir, "data_dir"),
+        ]
+        self.space = DiskSpace(places, config.free_disk_bytes, clock)
 
     def _parts(self, claim: Claim) -> Parts:
         return Parts(
@@ -130,6 +138,7 @@ class Worker:
                 self._freed.clear()
                 await self._freed.wait()
                 continue
+            await self._until_space()
             asked = self._clock.monotonic()
             try:
                 claims = await self._jobs.claim(
@@ -145,6 +154,18 @@ class Worker:
             failures = 0
             for claim in claims:
                 self._start(claim, asked)
+
+    async def _until_space(self) -> None:
+        """Leave work to others while there is no space for it here: a task should not fail by coming to the wrong worker."""
+        trouble = self.space.trouble()
+        if trouble is None:
+            return
+        _log.error("nothing is claimed for want of space: %s", trouble)
+        while self.space.trouble() is not None and not self._stopping.is_set():
+            await asyncio.wait([stopping := asyncio.ensure_future(self._stopping.wait())], timeout=DISK_LOOK_S)
+            stopping.cancel()
+        if not self._stopping.is_set():
+            _log.info("there is space again, work is claimed")
 
     def _start(self, claim: Claim, asked: float) -> None:
         # The lease runs from some moment after the question: counting from the question errs on the safe side.

@@ -67,6 +67,10 @@ class Clocked:
 
     def __init__(self, skew_s: float) -> None:
         self.skew_s, self.away = skew_s, False
+        self.full: str | None = None
+
+    def short_of_disk(self, within_s: float) -> str | None:
+        return self.full
 
     async def fetchval(self, sql: str) -> int:
         if self.away:
@@ -104,3 +108,11 @@ async def test_a_database_that_is_away_makes_unready_and_the_bus_is_asked_too() 
     assert not up
     assert "closed the connection" in document["details"]["database"]["details"]["error"]
     assert metrics.DATABASE_UP.get() == 0
+
+
+async def test_a_database_without_space_makes_unready_though_it_answers() -> None:
+    platform, database = checked(0.0)
+    database.full = "Postgres has no space left on its disk; free some"
+    up, document = await platform.health.readiness()
+    assert not up
+    assert "no space left on its disk" in document["details"]["database"]["details"]["error"]

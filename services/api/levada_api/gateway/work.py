@@ -97,7 +97,8 @@ async def report(call: Call) -> web.Response:
 async def hello(call: Call) -> web.Response:
     said = await body(call, wire.Hello)
     await call.api.platform.members.beat("worker", said.worker, PRESENCE_S, said.info)
-    return answer(wire.Welcome(lease_s=call.api.config.worker.lease, version=version("levada")))
+    config, now = call.api.config, call.api.clock.now_us()
+    return answer(wire.Welcome(lease_s=config.worker.lease, version=version("levada"), now=now))
 
 
 async def goodbye(call: Call) -> web.Response:
