@@ -55,8 +55,8 @@ bench-kafka: $(STAMP) ## A cluster over Kafka: idle memory, latency, throughput,
 conformance: $(STAMP) ## Play the conformance cases against a server started for it
 	@$(BIN)/python tests/conformance.py $(ARGS)
 
-chaos: $(STAMP)  ## The long form of the fault tests
-	@LEVADA_CHAOS=long $(BIN)/pytest -q tests/chaos
+chaos: $(STAMP)  ## Play every harness of the reliability goals and write docs/reliability.md (ARGS="--only R1,R5 --seed 7", "--quick")
+	@$(BIN)/python -m tests.chaos all $(ARGS)
 
 deploy-check: $(STAMP) ## Image, compose file and Helm chart, looked at by hadolint, helm and the schemas
 	@$(BIN)/python deploy/check

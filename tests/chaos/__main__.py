@@ -7,4 +7,5 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from reliability.commands import main
 
-sys.exit(main())
+if __name__ == "__main__":  # processes of a pool read this module too
+    sys.exit(main())

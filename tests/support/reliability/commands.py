@@ -1,4 +1,7 @@
-"""`python -m tests.chaos HARNESS …`: one command per harness. Each prints its seed and its figures, and writes them as JSON."""
+"""`python -m tests.chaos HARNESS …`: one command per harness. Each prints its seed and its figures, and writes them as JSON.
+
+`all` plays every harness in the form that goals.py names for each goal, `page` writes docs/reliability.md from the reports.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,23 @@ import random
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reliability import amnesia, crashpoint, gremlin, netsplit
+from reliability import (
+    amnesia,
+    crashpoint,
+    every,
+    gremlin,
+    killtree,
+    netsplit,
+    outage,
+    page,
+    poison,
+    simulated,
+    upgrade,
+)
 from reliability.fleet import Fleet, Services, Standalone
 from reliability.report import Report, made
 from reliability.trial import Trial
@@ -23,12 +39,21 @@ BUSES = ("standalone", "postgres", "kafka")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    if options.harness in ("all", "page"):
+        return int(options.run(options))
+    return _play(options)
+
+
+def _play(options: argparse.Namespace) -> int:
+    """Run one harness; return 0 when every goal was reached."""
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(1_000_000)
     folder = Path(options.folder or tempfile.mkdtemp(prefix=f"levada-{options.harness}-"))
     print(f"{options.harness}: seed {options.seed}, files in {folder}", flush=True)
     run: Callable[[argparse.Namespace, Path], Report] = options.run
+    begun = time.monotonic()
     report = run(options, folder)
+    report.took_s = round(time.monotonic() - begun, 1)
     print(*report.lines(), sep="\n")
     if options.report:
         report.write(Path(options.report))
@@ -46,6 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     _crashpoint(harnesses)
     _netsplit(harnesses)
     _amnesia(harnesses)
+    _outage(harnesses)
+    _poison(harnesses)
+    _upgrade(harnesses)
+    _killtree(harnesses)
+    _simulation(harnesses)
+    _mutants(harnesses)
+    every.command(harnesses)
+    page.command(harnesses)
     return parser
 
 
@@ -90,6 +123,10 @@ def _gremlin(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     ):
         command.add_argument(f"--{name}", type=int, default=0, help=about)
     command.add_argument("--seconds", type=float, default=60.0, help="over how long (60)")
+    command.add_argument(
+        "--restart", type=float, default=2.0, help="seconds that a killed process stays down at most (2)"
+    )
+    command.add_argument("--at-least", type=float, default=0.0, help="executions per second that must be accepted")
 
 
 def _run_gremlin(options: argparse.Namespace, folder: Path) -> Report:
@@ -100,6 +137,8 @@ def _run_gremlin(options: argparse.Namespace, folder: Path) -> Report:
         brokers=options.brokers,
         terms=options.terms,
         seconds=options.seconds,
+        restart_s=options.restart,
+        at_least=options.at_least,
     )
     report = made("gremlin", options.seed, bus=options.bus, rate=options.rate, lease=options.lease, **vars(orders))
     trial = Trial(fleet(options, folder), folder, seed=options.seed, rate=options.rate)
@@ -126,6 +165,7 @@ def _netsplit(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.set_defaults(bus="postgres")
     command.add_argument("--seconds", type=float, default=20.0, help="how long each line is cut (20)")
     command.add_argument("--brokers", type=int, default=1, help="brokers where the bus is Kafka (1)")
+    command.add_argument("--count", type=int, help="only so many of the cuts, those of the bus always among them")
 
 
 def _run_netsplit(options: argparse.Namespace, folder: Path) -> Report:
@@ -135,7 +175,9 @@ def _run_netsplit(options: argparse.Namespace, folder: Path) -> Report:
     wired = Wired(folder / "fleet", env=told(folder), **given)
     report = made("netsplit", options.seed, rate=options.rate, seconds=options.seconds, **given)
     trial = Trial(wired, folder, seed=options.seed, rate=options.rate)
-    return asyncio.run(netsplit.run(trial, netsplit.cases(options.bus == "kafka"), options.seconds, report))
+    return asyncio.run(
+        netsplit.run(trial, netsplit.cases(options.bus == "kafka", options.count), options.seconds, report)
+    )
 
 
 def _amnesia(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -150,3 +192,87 @@ def _run_amnesia(options: argparse.Namespace, folder: Path) -> Report:
     report = made("amnesia", options.seed, rate=options.rate, losses=options.losses, lease=options.lease)
     trial = Trial(fleet(options, folder), folder, seed=options.seed, rate=options.rate)
     return asyncio.run(amnesia.run(trial, options.losses, options.seconds, report))
+
+
+def _outage(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _new(
+        harnesses, "outage", "Take one broker of three away, and compare the pace before and after.", _run_outage
+    )
+    _with_fleet(command)
+    command.set_defaults(bus="kafka", rate=3.0)
+    command.add_argument("--before", type=float, default=20.0, help="seconds to measure with all brokers (20)")
+    command.add_argument("--down", type=float, default=60.0, help="seconds with one broker less (60)")
+
+
+def _run_outage(options: argparse.Namespace, folder: Path) -> Report:
+    if options.bus != "kafka":
+        raise SystemExit("outage takes a broker away: --bus kafka")
+    report = made("outage", options.seed, bus="kafka", before=options.before, down=options.down, rate=options.rate)
+    trial = Trial(fleet(options, folder), folder, seed=options.seed, rate=options.rate)
+    return asyncio.run(outage.run(trial, options.before, options.down, report))
+
+
+def _poison(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _new(harnesses, "poison", "Send malformed messages on every topic amid load.", _run_poison)
+    _with_fleet(command)
+    command.set_defaults(bus="postgres")
+    command.add_argument("--messages", type=int, default=10_000, help="how many (10,000)")
+    command.add_argument("--seconds", type=float, default=30.0, help="over how long (30)")
+
+
+def _run_poison(options: argparse.Namespace, folder: Path) -> Report:
+    if options.bus == "standalone":
+        raise SystemExit(
+            "a single process reads its bus alone, nobody else writes there: --bus postgres or --bus kafka"
+        )
+    given = {"bus": options.bus, "rate": options.rate, "messages": options.messages, "seconds": options.seconds}
+    report = made("poison", options.seed, **given)
+    trial = Trial(fleet(options, folder), folder, seed=options.seed, rate=options.rate)
+    return asyncio.run(poison.run(trial, options.messages, options.seconds, report))
+
+
+def _upgrade(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _new(harnesses, "upgrade", "Roll all processes from an older version to this one and back.", _run_upgrade)
+    _with_fleet(command)
+    command.set_defaults(bus="kafka", rate=10.0)
+    command.add_argument("--from", dest="older", help="the older version, a commit (the last that changed the schema)")
+    command.add_argument("--settle", type=float, default=5.0, help="seconds before, between and after the ways (5)")
+
+
+def _run_upgrade(options: argparse.Namespace, folder: Path) -> Report:
+    if options.bus == "standalone":
+        raise SystemExit("versions live side by side where there are several processes: --bus postgres or --bus kafka")
+    old = upgrade.checked_out(options.older or upgrade.last_schema(), folder / "older")
+    report = made("upgrade", options.seed, bus=options.bus, rate=options.rate, older=old.name)
+    services = Services(folder / "fleet", bus=options.bus, lease_s=options.lease, env={**told(folder), **old.env})
+    trial = Trial(services, folder, seed=options.seed, rate=options.rate)
+    return asyncio.run(upgrade.run(trial, old, options.settle, report))
+
+
+def _killtree(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _new(harnesses, "killtree", "End scripts that do not want to end.", _run_killtree)
+    command.add_argument("--scripts", type=int, default=50, help="how many (50)")
+
+
+def _run_killtree(options: argparse.Namespace, folder: Path) -> Report:
+    report = made("killtree", options.seed, scripts=options.scripts)
+    return asyncio.run(killtree.run(folder, options.scripts, report))
+
+
+def _simulation(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _new(harnesses, "simulation", "Play simulated worlds, seed by seed.", _run_simulation)
+    command.add_argument("--seeds", type=int, default=simulated.FULL, help="how many worlds, from --seed on (2,000)")
+
+
+def _run_simulation(options: argparse.Namespace, folder: Path) -> Report:
+    return simulated.run(options.seed, options.seeds, made("simulation", options.seed, seeds=options.seeds))
+
+
+def _mutants(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _new(harnesses, "mutants", "Take fences out of the code; each must be missed.", _run_mutants)
+    command.add_argument("--count", type=int, help="only the first so many")
+
+
+def _run_mutants(options: argparse.Namespace, folder: Path) -> Report:
+    """The worlds are always those of the seeds from 0 on, so that a mutant that is killed stays killed."""
+    return simulated.run_mutants(made("mutants", options.seed, count=options.count), options.count)

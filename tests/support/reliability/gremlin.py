@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,12 +24,16 @@ from typing import Any
 import aiohttp
 
 from reliability.fleet import POSTGRES, Fleet
+from reliability.history import MICRO
 from reliability.records import Fault, FaultLog
 from reliability.report import Report, percentile
 from reliability.trial import Trial
 from reliability.workload import NAMESPACE
 
 RECOVERY_S = 10.0
+_REFUSED = re.compile("reading everything again|again from where it is written")
+"""What executors and indexers say when a commit was refused because somebody else owns the partition by now."""
+
 FREEZE_LEASES = (1.5, 4.0)
 """How long a process stands still, in leases: at least, at most."""
 
@@ -43,6 +49,8 @@ class Orders:
     terms: int = 0
     seconds: float = 60.0
     restart_s: float = 2.0
+    #: Executions that must be accepted per second, on average over everything.
+    at_least: float = 0.0
 
     @property
     def acts(self) -> list[str]:
@@ -62,8 +70,10 @@ class Gremlin:
     orders: Orders
     #: Exit codes of processes that were asked to end.
     ends: list[tuple[str, int | None, float]] = field(default_factory=list)
-    #: Seconds from the death of Postgres until an execution was accepted and had ended again.
+    #: Seconds from the death of Postgres until an execution was accepted and had ended again, and all were ready.
     backs_s: list[float] = field(default_factory=list)
+    #: Who had ended in the end though nobody had killed it.
+    died: list[str] = field(default_factory=list)
     _beside: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def play(self) -> None:
@@ -152,8 +162,17 @@ class Gremlin:
             await self.fleet.crash_postgres()
         begun = time.monotonic()
         await self._runs_again(begun + 6 * RECOVERY_S)
+        await self._all_ready(begun + 6 * RECOVERY_S)
         self.backs_s.append(time.monotonic() - begun)
         self.faults.end(fault)
+
+    async def _all_ready(self, deadline: float) -> None:
+        """Return when every process that lives says that it can do its work."""
+        for name in self.fleet.names():
+            while time.monotonic() < deadline:
+                if not self.fleet.alive(name) or await self.fleet.ready(name):
+                    break
+                await asyncio.sleep(0.05)
 
     async def _runs_again(self, deadline: float) -> None:
         """Return when an execution is accepted and ends again, asked of any api."""
@@ -192,30 +211,74 @@ async def run(trial: Trial, orders: Orders, report: Report) -> Report:
     async with trial:
         gremlin = Gremlin(trial.fleet, trial.faults, trial.seed, orders)
         await gremlin.play()
+        gremlin.died = [name for name in trial.fleet.names() if not trial.fleet.alive(name)]
         await trial.calm()
     figures = report.figures = trial.figures
     report.violations = [str(violation) for violation in trial.violations]
     for kind in ("kill", "freeze", "postgres", "broker", "term"):
         if count := trial.faults.count(kind):
             figures[f"faults: {kind}"] = count
+            figures[f"victims: {kind}"] = _victims(trial.faults, kind)
     _goals(gremlin, trial, report)
     return report
+
+
+def _victims(faults: FaultLog, kind: str) -> dict[str, int]:
+    """Return how often each service was hit."""
+    names = [fault.target for fault in faults.faults if fault.kind == kind]
+    return dict(sorted(Counter(name.rpartition("-")[0] or name for name in names).items()))
 
 
 def _goals(gremlin: Gremlin, trial: Trial, report: Report) -> None:
     goals, orders, figures = report.goals, gremlin.orders, report.figures
     goals["nothing lost"] = figures["lost"] == 0
     goals["nothing doubled"] = figures["doubled"] == 0
-    limit_s = trial.fleet.lease_s + 5.0
-    recovery = figures["recovery p95, s"]
-    goals[f"recovery of a lost task p95 ≤ lease + 5 s = {limit_s:g} s"] = recovery is None or recovery <= limit_s
+    if orders.at_least:
+        pace = figures["acknowledged per second"]
+        goals[f"≥ {orders.at_least:g} executions accepted per second"] = pace >= orders.at_least
+    if orders.kills or orders.freezes:
+        limit_s = trial.fleet.lease_s + 5.0
+        recovery = figures["recovery p95, s"]
+        goals[f"recovery of a lost task p95 ≤ lease + 5 s = {limit_s:g} s"] = recovery is None or recovery <= limit_s
+    died = gremlin.died
+    goals[f"no process ends that nobody killed{f' (died: {died})' if died else ''}"] = not died
+    if orders.freezes:
+        _zombies(trial, report)
     if orders.postgres:
         figures["back after Postgres died, s (median, worst)"] = [
             round(percentile(gremlin.backs_s, 50) or 0, 2),
             round(max(gremlin.backs_s), 2),
         ]
-        goals[f"back after each death of Postgres ≤ {RECOVERY_S:g} s"] = max(gremlin.backs_s) <= RECOVERY_S
+        goals[f"all back after each death of Postgres ≤ {RECOVERY_S:g} s"] = max(gremlin.backs_s) <= RECOVERY_S
     if orders.terms:
         figures["exit codes of graceful stops"] = sorted({code for _, code, _ in gremlin.ends}, key=str)
         figures["longest graceful stop, s"] = max(seconds for _, _, seconds in gremlin.ends)
         goals["every graceful stop ends with exit code 0"] = all(code == 0 for _, code, _ in gremlin.ends)
+    if orders.acts and set(orders.acts) == {"term"}:
+        failed = sum(stored.state == "FAILED" for stored in trial.history.tables.executions.values())
+        figures["executions that failed"] = failed
+        goals["no task is failed by a stop"] = failed == 0
+
+
+def _zombies(trial: Trial, report: Report) -> None:
+    """Count what frozen processes still did when they woke; each of it must have come to nothing.
+
+    A task that wrote its end into the ledger after its attempt had been given up was run by a zombie, whose result was then
+    handed in; a batch of an executor or indexer that had been replaced says in its log that it was refused.
+    """
+    given_up = {
+        (stored.id, event["id"], event["attempt"]): event["at"] * MICRO
+        for stored in trial.history.tables.executions.values()
+        for event in stored.events
+        if event["type"] == "task_run.resubmitted"
+    }
+    late = 0
+    for run in trial.history.runs:
+        at = given_up.get((run.execution_id, run.task_run_id, run.attempt))
+        late += at is not None and run.ended is not None and run.ended > at
+    logs = (trial.fleet.log(name) for name in trial.fleet.names())
+    refused = sum(len(_REFUSED.findall(log.read_text(errors="replace"))) for log in logs if log.exists())
+    report.figures["zombies' results that came after their attempt was given up"] = late
+    report.figures["zombies' batches that were refused"] = refused
+    believed = [violation for violation in trial.violations if violation.invariant in ("I2", "I3")]
+    report.goals["every write of a zombie was refused"] = not believed

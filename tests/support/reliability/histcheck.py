@@ -89,6 +89,8 @@ class _Oracle:
         return any(self._touches(fault, worker, since, until) for fault in self.history.faults)
 
     def _touches(self, fault: Fault, worker: str | None, since: float, until: float) -> bool:
+        if fault.kind == "poison":
+            return False  # it excuses dead letters, and nothing else
         if fault.at > until or fault.until + self.history.patience_s < since:
             return False
         process = self.history.workers.get(worker or "")

@@ -137,7 +137,7 @@ class Load:
         key = f"{self.seed}-{self._hooked}"
         path = f"/executions/webhook/{NAMESPACE}/{flow.id}/{WEBHOOK_KEY}"
         urls = self.webhooks or self.urls
-        more = {"json": {"key": key}, "headers": {"Idempotency-Key": key}}
+        more: dict[str, Any] = {"json": {"key": key}, "headers": {"Idempotency-Key": key}}
         status, body = await self._until(lambda: self._ask("POST", urls, path, chance, **more))
         if status in (200, 201, 202):
             self._ack("webhook", str(body.get("id") or body.get("executionId") or ""), flow, key=key)

@@ -94,9 +94,10 @@ class Outcome:
     died: list[str] = field(default_factory=list)
 
 
-def cases(kafka: bool) -> tuple[Case, ...]:
-    """Return all cases for this bus."""
-    return (*CASES, *KAFKA_CASES) if kafka else CASES
+def cases(kafka: bool, count: int | None = None) -> tuple[Case, ...]:
+    """Return all cases for this bus, or so many; those of the bus itself are never left out."""
+    own = KAFKA_CASES if kafka else ()
+    return (*CASES, *own) if count is None else (*CASES[: max(count - len(own), 0)], *own)[:count]
 
 
 async def run(trial: Trial, chosen: Sequence[Case], seconds: float, report: Report) -> Report:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ class Report:
     violations: list[str] = field(default_factory=list)
     commit: str = ""
     machine: str = ""
+    #: When it began (UTC, to the minute), and how many seconds it took from the first start to the verdict.
+    at: str = ""
+    took_s: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -55,7 +60,8 @@ class Report:
 
 def made(harness: str, seed: int, **options: Any) -> Report:
     """Return an empty report that knows where and on what it was made."""
-    return Report(harness, seed, options, commit=_commit(), machine=_machine())
+    at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+    return Report(harness, seed, options, commit=commit(), machine=machine(), at=at)
 
 
 def percentile(values: list[float], percent: float) -> float | None:
@@ -70,14 +76,28 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=10"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"
+def commit() -> str:
+    """Return what was tested: the commit, and whether files differ from it."""
+    head = _git("rev-parse", "--short=10", "HEAD")
+    return f"{head or 'unknown'}{' + changes' if _git('status', '--porcelain', '--untracked-files=no') else ''}"
 
 
-def _machine() -> str:
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def machine() -> str:
+    """Return what it was tested on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    kernel = platform.release().split("-")[0]
-    return f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, Linux {kernel}, Python {platform.python_version()}"
+    kernel, cores = platform.release().split("-")[0], len(os.sched_getaffinity(0))
+    return f"{cores} cores of {_model()}, {memory:.0f} GiB, Linux {kernel}, Python {platform.python_version()}"
+
+
+def _model() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.machine()
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return " ".join(found.group(1).split()) if found else platform.machine()

@@ -78,14 +78,14 @@ class Trial:
     # -- flows -----------------------------------------------------------------------------------------------------
     async def _deploy(self) -> None:
         for name in dict.fromkeys(["quick", *self._flows]):
-            await self._put(workload.source(workload.FLOWS[name], self.ledger))
+            await self.put(workload.source(workload.FLOWS[name], self.ledger))
             if name == "ticking":
                 # From the moment that a scheduler knows of it.
                 ticks = Ticks(name, 1, int(time.time()) + FIRST_TICK_S, 0)
                 self._ticks.append(ticks)
                 await self._next_slot(ticks, lambda slot: slot is not None)
 
-    async def _put(self, source: str) -> None:
+    async def put(self, source: str) -> None:
         """Deploy a flow file; the servers may be busy coming up."""
         headers, deadline = {"Content-Type": "application/x-yaml"}, time.monotonic() + DEPLOY_S
         async with aiohttp.ClientSession() as session:
@@ -113,7 +113,7 @@ class Trial:
         for ticks in self._ticks:
             await self._caught_up(ticks)
             ticks.until = int(time.time())
-            await self._put(workload.source(workload.FLOWS[ticks.flow], self.ledger) + "disabled: true\n")
+            await self.put(workload.source(workload.FLOWS[ticks.flow], self.ledger) + "disabled: true\n")
             await self._next_slot(ticks, lambda slot: slot is None)  # the scheduler looks at flows once a second
         calmed = time.monotonic()
         await self._resume_orphans()
