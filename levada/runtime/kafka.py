@@ -84,6 +84,7 @@ def _collect(bus: KafkaBus) -> None:
     metrics.KAFKA_REBUILDS.follow(health.rebuilds)
     metrics.KAFKA_FOREIGN.follow(health.foreign)
     metrics.KAFKA_UNCONFIRMED.set(health.waiting)
+    metrics.KAFKA_SHARED.follow(health.shared)
 
 
 class StoredBodies:

@@ -45,6 +45,10 @@ BUS_ERRORS = counter("levada_bus_errors_total", "Calls to the bus that failed fo
 KAFKA_UP = gauge("levada_kafka_up", "1 while Kafka answers this process; only there when the bus is Kafka.")
 KAFKA_REBUILDS = counter("levada_kafka_rebuilds_total", "Kafka producers and consumers thrown away and made anew.")
 KAFKA_FOREIGN = counter("levada_kafka_foreign_records_total", "Records of another installation that were left out.")
+KAFKA_SHARED = counter(
+    "levada_kafka_shared_groups_total",
+    "Times that another installation wrote to the group by which our lag is measured.",
+)
 KAFKA_UNCONFIRMED = gauge("levada_kafka_unconfirmed_bytes", "Bytes that were sent and are not confirmed yet.")
 COMMANDS_BEHIND = gauge("levada_commands_behind", "Commands on the bus that no executor has applied yet.")
 INGRESS_WAITING = gauge("levada_ingress_waiting", "Acknowledged commands that are not applied yet (Kafka only).")

@@ -36,6 +36,7 @@ from levada.runtime.failpoints import failpoint
 from levada.runtime.health import Health
 from levada.runtime.hub import Hub
 from levada.runtime.metered_bus import MeteredBus
+from levada.runtime.published_lag import Offsets
 from levada.runtime.services import LocalServices
 from levada.runtime.settling import Settling
 from levada.runtime.sinks import AuditSink, BusSink, LogSink, StoreSink
@@ -101,6 +102,8 @@ class Platform:
     ingress: Ingress | None = None
     #: None where all services are in this process.
     changes: ChangePublisher | None = None
+    #: Where the lag is published; None where no brokers are asked for it.
+    offsets: Offsets | None = None
     #: None in memory.
     database: Database | None = None
 
@@ -167,12 +170,16 @@ class Platform:
         await self.bus.ends(COMMANDS)  # a wrong number of partitions is found now, not with the first command
         if self.several:
             self.changes = ChangePublisher(self.bus, self.clock.now_us)
-            self._follower = asyncio.create_task(ChangeFollower(self.bus, self.hub).run(), name="changes-follow")
 
     @property
     def several(self) -> bool:
         """Whether there may be other processes of this installation."""
         return self._embedded is None and self.database is not None
+
+    def follow_changes(self) -> None:
+        """Hear on the hub what executors in other processes do, for services whose callers wait for it."""
+        if self.several and self._follower is None:
+            self._follower = asyncio.create_task(ChangeFollower(self.bus, self.hub).run(), name="changes-follow")
 
     async def _connect_bus(self, hot: Database) -> None:
         """Make the bus, the bell that tells other processes to look, and the way of commands."""
@@ -180,7 +187,8 @@ class Platform:
         if config.kafka.bootstrap_servers:
             from levada.runtime.kafka import kafka_bus  # the client is loaded only where there is a Kafka
 
-            self.bus = MeteredBus(await kafka_bus(config, clock, await self._installation(hot), self.files), clock)
+            kafka = await kafka_bus(config, clock, await self._installation(hot), self.files)
+            self.bus, self.offsets = MeteredBus(kafka, clock), kafka
             if config.bus.doorbell and self._embedded is None:
                 self._doorbell = BusBell(self.bus, clock.random_bytes(8).hex())
             self.ingress = pg.PostgresIngress(hot)

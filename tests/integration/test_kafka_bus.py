@@ -19,7 +19,7 @@ from worlds import BLOBS, PARTITIONS, MovableClock, kafka_bus
 
 from levada.bus.kafka import KafkaBus, KafkaSettings
 from levada.bus.kafka.topics import Topics, wanted
-from levada.bus.port import COMMANDS, UNREADABLE, Outgoing, PositionLost, Record, partition_of
+from levada.bus.port import COMMANDS, LOGS, UNREADABLE, Outgoing, PositionLost, Record, partition_of
 from levada.model.errors import Transient, UserError
 
 pytestmark = pytest.mark.xdist_group("kafka")
@@ -374,23 +374,33 @@ async def test_lag_is_published_to_a_group_without_members(settings: KafkaSettin
     """[5, 9, 13, 18] There is no group but this one, and nobody is a member of it."""
     bus = await make()
     await bus.append([record() for _ in range(5)])
-    await bus.publish_offsets(COMMANDS, {PART: 3}, "executors")
-    await bus.publish_offsets(COMMANDS, {PART: 4, (PART + 1) % PARTITIONS: 0}, "executors")
-    group = settings.topic_prefix + "executors"
+    await bus.publish_offsets("executor", {COMMANDS: {PART: 3}})
+    await bus.publish_offsets("executor", {COMMANDS: {PART: 4, (PART + 1) % PARTITIONS: 0}, LOGS: {PART: 7}})
+    assert await committed(settings, "executor", COMMANDS) == 4
+    assert await committed(settings, "executor", LOGS) == 7
+
+
+async def committed(settings: KafkaSettings, group: str, topic: str) -> int | None:
     reader = AIOKafkaConsumer(
-        bootstrap_servers=list(settings.bootstrap_servers), group_id=group, enable_auto_commit=False
+        bootstrap_servers=list(settings.bootstrap_servers),
+        group_id=settings.topic_prefix + group,
+        enable_auto_commit=False,
     )
     await reader.start()
-    place = TopicPartition(settings.topic_prefix + COMMANDS, PART)
+    place = TopicPartition(settings.topic_prefix + topic, PART)
     reader.assign([place])
-    assert await reader.committed(place) == 4
-    await reader.stop()
+    try:
+        found: int | None = await reader.committed(place)
+        return found
+    finally:
+        await reader.stop()
 
 
-async def test_lag_that_can_not_be_published_stops_nobody(
+async def test_lag_that_can_not_be_published_stops_nobody_and_is_tried_again(
     settings: KafkaSettings, make: MakeBus, caplog: pytest.LogCaptureFixture
 ) -> None:
     """[7] Somebody else's group has members: commits of others are refused."""
+    caplog.set_level(logging.INFO)
     bus = await make()
     member = AIOKafkaConsumer(
         settings.topic_prefix + COMMANDS,
@@ -398,7 +408,44 @@ async def test_lag_that_can_not_be_published_stops_nobody(
         group_id=settings.topic_prefix + "taken",
     )
     await member.start()
-    await bus.publish_offsets(COMMANDS, {PART: 3}, "taken")
-    assert "could not be published" in caplog.text
+    for _ in range(2):
+        await bus.publish_offsets("taken", {COMMANDS: {PART: 3}})
+    assert caplog.text.count("the group has members, so another program uses its name") == 1
     await member.stop()
     await bus.append([record()])
+    await bus.publish_offsets("taken", {COMMANDS: {PART: 3}})
+    assert "is published again" in caplog.text
+    assert await committed(settings, "taken", COMMANDS) == 3
+
+
+async def test_two_installations_on_one_group_are_noticed_by_both(
+    make: MakeBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = await make(), await make(installation="other")
+    await one.publish_offsets("executor", {COMMANDS: {PART: 3}})
+    await other.publish_offsets("executor", {COMMANDS: {PART: 1}})
+    assert "holds offsets of `levada test`, we are `levada other`: they are replaced" in caplog.text
+    assert one.health().shared == other.health().shared == 0
+    for position in (5, 6):
+        await one.publish_offsets("executor", {COMMANDS: {PART: position}})
+        await other.publish_offsets("executor", {COMMANDS: {PART: position}})
+    assert one.health().shared == other.health().shared == 2
+    assert caplog.text.count("Two deployments use one group") == 2  # each of them, once
+
+
+async def test_positions_that_stay_the_same_are_not_written_each_time(
+    settings: KafkaSettings, make: MakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[Any] = []
+    commit = AIOKafkaConsumer.commit
+
+    async def counted(self: AIOKafkaConsumer, offsets: Any) -> None:
+        commits.append(offsets)
+        await commit(self, offsets)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "commit", counted)
+    bus = await make()
+    for position in (1, 1, 1, 2):
+        await bus.publish_offsets("executor", {COMMANDS: {PART: position}})
+    await bus.publish_offsets("executor", {COMMANDS: {}})
+    assert len(commits) == 2

@@ -54,7 +54,7 @@ async def carries(settings: KafkaSettings) -> None:
         part = partition_of("a", PARTITIONS)
         (found,) = await bus.poll(COMMANDS, {part: 0}, max_records=1, max_bytes=100, timeout_s=10)
         assert found.body == b"x"
-        await bus.publish_offsets(COMMANDS, {part: 1}, "lag")
+        await bus.publish_offsets("lag", {COMMANDS: {part: 1}})
     finally:
         await bus.close()
 

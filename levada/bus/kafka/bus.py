@@ -47,6 +47,8 @@ class Health:
     foreign: int
     #: Bytes that wait to be confirmed.
     waiting: int
+    #: Times that another installation wrote to the group of ours by which lag is measured.
+    shared: int
 
 
 class KafkaBus:
@@ -77,7 +79,7 @@ class KafkaBus:
         self._failpoint = failpoint
         self._cluster = Cluster(settings, partitions, make_again)
         self._producer = Producer(settings, self._cluster, now_ms=lambda: now_us() // 1000, on_error=self._wrong)
-        self._lag = LagReport(settings)
+        self._lag = LagReport(settings, installation)
         self._readers: dict[str, list[Reader]] = {}
         self._closed = asyncio.Event()
         self._error: str | None = None
@@ -256,9 +258,13 @@ class KafkaBus:
 
     # --- around it
 
-    async def publish_offsets(self, topic: str, positions: Mapping[int, int], group: str) -> None:
-        """Commit positions to a group, for those who measure lag. Never raises: a metric must not stop anything."""
-        await self._lag.publish(self._name(topic), positions, self._settings.topic_prefix + group)
+    async def publish_offsets(self, group: str, positions: Mapping[str, Mapping[int, int]]) -> None:
+        """Commit positions (topic → partition → offset) to a group, for those who measure lag.
+
+        Never raises: a metric must not stop anything. The group's name has the prefix of topics as well.
+        """
+        named = {self._name(topic): parts for topic, parts in positions.items()}
+        await self._lag.publish(self._settings.topic_prefix + group, named)
 
     async def check(self) -> None:
         """Ask the cluster whether it is there. Raises Transient with the cause."""
@@ -272,7 +278,7 @@ class KafkaBus:
     def health(self) -> Health:
         readers = [reader for some in self._readers.values() for reader in some]
         rebuilds = self._producer.discarded + sum(reader.pulse.rebuilds for reader in readers)
-        return Health(self._error, rebuilds, self._foreign, self._producer.waiting_bytes)
+        return Health(self._error, rebuilds, self._foreign, self._producer.waiting_bytes, self._lag.shared)
 
     def describe(self) -> str:
         """Return one line for people: the cluster, and what is wrong with it if anything is."""

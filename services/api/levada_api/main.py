@@ -70,6 +70,7 @@ async def start(api: Api) -> list[Listening | management.Listening]:
 async def run(platform: Platform, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     api = compose(platform)
+    platform.follow_changes()
     listening = await start(api)
     forget = InstallationMetrics(platform).watch()
     try:

@@ -22,6 +22,7 @@ from levada.runtime.clock import Clock
 from levada.runtime.failpoints import failpoint
 from levada.runtime.partitions import Partitions
 from levada.runtime.platform import Platform
+from levada.runtime.published_lag import PublishedLag
 from levada.runtime.service import serve
 from levada_executor.executor import Executor
 from levada_executor.flows import Flows
@@ -30,6 +31,7 @@ from levada_executor.timers import LeaseLoop, TimerLoop
 
 log = logging.getLogger("levada.executor")
 
+SERVICE = "executor"
 HOUSEKEEPING_S = 3600.0
 HOUSEKEEPING_LOOK_S = 60.0
 RESTART_PAUSE_S = 0.5
@@ -58,7 +60,7 @@ class Parts:
         self.platform = platform
         self.partitions = Partitions(
             platform.members,
-            service="executor",
+            service=SERVICE,
             name=_name(clock),
             topic=COMMANDS,
             partitions=platform.bus.partitions,
@@ -120,6 +122,9 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
     ]
     if parts.reconciler is not None:
         loops.append(parts.reconciler.run)
+    if platform.offsets is not None:
+        published = PublishedLag(platform.offsets, SERVICE, lambda: {COMMANDS: parts.executor.positions})
+        loops.append(published.run)
     beating = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         beats = group.create_task(parts.partitions.run(beating))
@@ -168,4 +173,4 @@ async def _keep_house(platform: Platform, leads: Callable[[], bool], stop: async
 
 def main() -> None:
     """Entry point of `levada serve executor`."""
-    serve("executor", run)
+    serve(SERVICE, run)

@@ -23,6 +23,7 @@ from levada.runtime.clock import Clock
 from levada.runtime.failpoints import failpoint
 from levada.runtime.partitions import Partitions
 from levada.runtime.platform import Platform
+from levada.runtime.published_lag import PublishedLag
 from levada.runtime.service import serve
 from levada_indexer.consumer import Consumer
 from levada_indexer.reading import READERS
@@ -75,6 +76,10 @@ class Indexer:
         owned = {topic: sorted(consumer.owned) for topic, consumer in self.consumers.items()}
         return {"version": version("levada"), "partitions": owned}
 
+    def positions(self) -> dict[str, dict[int, int]]:
+        """How far the partitions of each topic are in their tables."""
+        return {topic: consumer.positions for topic, consumer in self.consumers.items()}
+
     async def assigned(self) -> Mapping[str, Any]:
         """Health check: this indexer has its share of the partitions."""
         missing = {topic: share.lacks(self.consumers[topic].owned) for topic, share in self.shares.items()}
@@ -108,6 +113,8 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
         readiness.require_bus(platform)
         platform.health.register("indexer", indexer.assigned)
         loops.append(indexer.run)
+        if platform.offsets is not None:
+            loops.append(PublishedLag(platform.offsets, SERVICE, indexer.positions).run)
     else:
         loops.append(functools.partial(_catch_up, platform))
     async with asyncio.TaskGroup() as group:

@@ -57,6 +57,7 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     trail = AuditTrail(platform.audit_sink, platform.clock)
     door = compose(platform, trail)
+    platform.follow_changes()
     listening = await listen(door, platform.config)
     log.info("webhooks are received on %s", listening.url)
     try:
