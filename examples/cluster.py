@@ -114,7 +114,7 @@ def _victims(cluster: Cluster) -> list[str]:
     services = ("worker", "executor", "api", "scheduler", "webhook", "indexer")
     names = [cluster.of(service)[0].name for service in services if cluster.of(service)]
     others = [name for name, _, _ in cluster.backends()]
-    return names + [name for name in ("broker-1",) if name in others]
+    return names + [name for name in ("broker-1", "postgres") if name in others]
 
 
 def _choose(name: str, cluster: Cluster) -> str:
