@@ -61,6 +61,11 @@ DEAD_LETTERS = gauge("levada_dead_letters", "Dead letters that nobody has replay
 PARTITIONS_OWNED = gauge("levada_executor_partitions", "Partitions of the commands topic that this executor owns.")
 UNOWNED = gauge("levada_partitions_without_owner", "Partitions of the commands topic that no living executor owns.")
 REBALANCES = counter("levada_rebalances_total", "Partitions that this process took or gave back.", ("topic", "change"))
+REBALANCE_PAUSE = histogram(
+    "levada_rebalance_pause_seconds",
+    "How long a partition had no owner when another one took it: since it was given back, or a lease ran out.",
+    ("topic",),
+)
 COMMIT = histogram("levada_executor_commit_seconds", "One transaction of the executor, with the wait for it.")
 DECIDE = histogram("levada_executor_decide_seconds", "Deciding one batch in memory, without its transaction.")
 BATCH = histogram("levada_executor_batch_records", "Commands in one transaction.", buckets=NUMBERS)

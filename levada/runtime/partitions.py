@@ -18,12 +18,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from levada.model.errors import Transient
+from levada.runtime import metrics
 from levada.runtime.clock import Clock
 from levada.store.port import Members, Ownership
 
 log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 4
+#: A partition that nobody had for longer was no matter of rebalancing: the service was off.
+REBALANCE_LONGEST_US = 3600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,9 @@ class Partitions:
         taken = await self._members.take(self._service, self.topic, self.name, wanted)
         mine = self._share.mine | {one.partition for one in taken}
         self._share = Share(self._share.due, mine, max(self._share.free - len(taken), 0))
+        for one in taken:
+            if one.idle_us is not None and one.idle_us < REBALANCE_LONGEST_US:
+                metrics.REBALANCE_PAUSE.observe(one.idle_us / 1_000_000, self.topic)
         if taken:
             log.info("%s took partitions %s of %s", self.name, [one.partition for one in taken], self.topic)
         return taken

@@ -49,6 +49,8 @@ class Ownership(msgspec.Struct, frozen=True):
     done_off: int
     out_next: int
     relay_off: int
+    #: How long nobody had owned it when it was taken, microseconds; None where nobody had before, or it was ours.
+    idle_us: int | None = None
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):

@@ -115,3 +115,21 @@ async def test_topics_are_owned_apart(world: World) -> None:
     await world.members.take("executor", "commands", "a", 1)
     assert len(await world.members.take("executor", "logs", "a", PARTITIONS)) == PARTITIONS
     assert len(await world.members.reclaim("commands", "a")) == 1
+
+
+async def test_who_takes_a_partition_hears_how_long_nobody_had_it(world: World) -> None:
+    await made(world)
+    await beat(world, "a", lease_s=LEASE_S)
+    await beat(world, "b", "c")
+    first = await world.members.take("executor", "commands", "a", PARTITIONS)
+    assert {one.idle_us for one in first} == {None}  # nobody ever had them
+    await world.members.release("commands", "a", [0])
+    await asyncio.sleep(LEASE_S + 0.2)
+    given_back, *left = await world.members.take("executor", "commands", "b", PARTITIONS)
+    assert given_back.partition == 0
+    assert given_back.idle_us is not None
+    assert LEASE_S * 1_000_000 < given_back.idle_us < 60_000_000
+    assert all(one.idle_us is not None and 0 < one.idle_us < given_back.idle_us for one in left)
+    assert {one.idle_us for one in await world.members.reclaim("commands", "b")} == {None}
+    await world.members.leave("executor", "b")
+    assert all(one.idle_us is not None for one in await world.members.take("executor", "commands", "c", PARTITIONS))

@@ -87,6 +87,7 @@ BUS = Dashboard(
                     [
                         (rate("levada_ingress_resent_total"), "commands"),
                         (rate("levada_kafka_foreign_records_total"), "records of other installations"),
+                        (rate("levada_kafka_shared_groups_total"), "their offsets in our groups"),
                     ],
                     "ops",
                 ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from boards.panels import Dashboard, Panel, Row, largest, quantiles, rate, total
+from boards.panels import Dashboard, Panel, Row, largest, quantile, quantiles, rate, total
 
 EXECUTOR = Dashboard(
     "levada-executor",
@@ -88,6 +88,29 @@ EXECUTOR = Dashboard(
                             "{{change}}",
                         )
                     ],
+                ),
+            ],
+        ),
+        Row(
+            "Rebalances",
+            [
+                Panel(
+                    "Pause of partitions that changed hands",
+                    quantiles("levada_rebalance_pause_seconds", 'topic="commands"'),
+                    "s",
+                    "From when it was given back, or the lease of its owner ran out, until the next executor has it.",
+                    width=12,
+                    warn=3,
+                    bad=10,
+                ),
+                Panel(
+                    "The same for the indexer (p95)",
+                    [(quantile(0.95, "levada_rebalance_pause_seconds", "topic", 'topic!="commands"'), "{{topic}}")],
+                    "s",
+                    "What indexers write later is no harm; a pause that does not end is.",
+                    width=12,
+                    warn=10,
+                    bad=60,
                 ),
             ],
         ),

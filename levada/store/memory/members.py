@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import structs
+
 from levada.store.memory.tables import Owner, Tables
 from levada.store.port import Accepted, Member, Ownership
 
@@ -35,7 +37,7 @@ class MemoryMembers:
         for owners in self._tables.owned_by_topic():
             for owner in owners.values():
                 if owner.owner == name:
-                    owner.owner = ""
+                    owner.owner, owner.freed = "", self._now_us()
 
     async def all(self, service: str | None = None) -> list[Member]:
         return [
@@ -60,9 +62,17 @@ class MemoryMembers:
         living = self._living(service)
         rows = self._tables.owners_of(topic)
         free = [part for part, row in sorted(rows.items()) if row.owner not in living]
+        taken = []
         for part in free[:limit]:
+            idle_us = self._idle_us(service, rows[part])
             rows[part].owner = name
-        return [_raised(part, rows[part]) for part in free[:limit]]
+            taken.append(structs.replace(_raised(part, rows[part]), idle_us=idle_us))
+        return taken
+
+    def _idle_us(self, service: str, row: Owner) -> int | None:
+        seat = self._seats.get((service, row.owner))
+        since = row.freed if not row.owner else seat.lease_until if seat is not None else None
+        return None if since is None else self._now_us() - since
 
     async def reclaim(self, topic: str, name: str) -> list[Ownership]:
         rows = self._tables.owners_of(topic)
@@ -72,7 +82,7 @@ class MemoryMembers:
         rows = self._tables.owners_of(topic)
         for part in partitions:
             if part in rows and rows[part].owner == name:
-                rows[part].owner = ""
+                rows[part].owner, rows[part].freed = "", self._now_us()
 
     async def make(self, topic: str, partitions: int) -> None:
         rows = self._tables.owners_of(topic)

@@ -20,6 +20,8 @@ class Owner:
     done_off: int = 0
     out_next: int = 0
     relay_off: int = 0
+    #: When it was given back.
+    freed: int | None = None
 
 
 @dataclass(slots=True)
