@@ -13,3 +13,7 @@ class BadPath(UserError):
 
 class TooLarge(UserError):
     """The file is larger than may be read at once."""
+
+
+class StorageUnusable(UserError):
+    """The internal storage does not let Levada in, or is not there."""

@@ -22,10 +22,12 @@ from typing import BinaryIO
 from levada.files import paths
 from levada.files.errors import BadPath, FileMissing, TooLarge
 from levada.files.port import Stat
+from levada.model.errors import Transient
 
 CHUNK_BYTES = 1024 * 1024
 TEMPORARY = ".levada-tmp"
 LEFTOVER_AGE_S = 24 * 3600
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _READ = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 _FOLDER = _READ | os.O_DIRECTORY
 
@@ -45,9 +47,10 @@ class LocalFiles:
         key = self._key(uri)
         if not key:
             raise BadPath(f"`{uri}` names the storage itself, not a file")
-        if isinstance(content, bytes | Path):
-            return await asyncio.to_thread(self._put_whole, key, content)
-        return await self._put_stream(key, content)
+        with self._room():
+            if isinstance(content, bytes | Path):
+                return await asyncio.to_thread(self._put_whole, key, content)
+            return await self._put_stream(key, content)
 
     async def get(self, uri: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         handle = await asyncio.to_thread(self._open, self._key(uri))
@@ -85,15 +88,21 @@ class LocalFiles:
         return await asyncio.to_thread(self._delete, self._key(uri), recursive)
 
     async def move(self, source: str, target: str) -> None:
-        await asyncio.to_thread(self._move, self._key(source), self._key(target))
+        with self._room():
+            await asyncio.to_thread(self._move, self._key(source), self._key(target))
 
     async def make_folder(self, uri: str) -> None:
-        await asyncio.to_thread(self._make_folder, self._key(uri))
+        with self._room():
+            await asyncio.to_thread(self._make_folder, self._key(uri))
 
     async def local_path(self, uri: str) -> Path | None:
         key = self._key(uri)
         await asyncio.to_thread(self._stat, key)
         return self.root / key
+
+    async def check(self) -> None:
+        if not await asyncio.to_thread(os.access, self._temporary, os.W_OK | os.X_OK):
+            raise Transient(f"the folder {self.root} of internal storage is gone or cannot be written: is it mounted?")
 
     # Blocking parts, run in threads.
 
@@ -102,6 +111,19 @@ class LocalFiles:
         if key.split("/", 1)[0] == TEMPORARY:
             raise BadPath(f"`{uri}` is reserved")
         return key
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Turn the want of space into Transient: it passes when somebody frees some."""
+        try:
+            yield
+        except OSError as problem:
+            if problem.errno not in FULL:
+                raise
+            raise Transient(
+                f"internal storage {self.root} has no space left ({problem.strerror}): free some there, or set storage.url "
+                "to another disk"
+            ) from problem
 
     def _put_whole(self, key: paths.Key, content: bytes | Path) -> Stat:
         handle, name = tempfile.mkstemp(dir=self._temporary)

@@ -93,6 +93,9 @@ class MemoryFiles:
         self._stat(paths.resolve(uri))
         return None
 
+    async def check(self) -> None:
+        """A dictionary is always there."""
+
     def _content(self, key: paths.Key) -> bytes:
         if self._stat(key).is_folder:
             raise BadPath(f"`{paths.uri_of(key)}` is a folder")

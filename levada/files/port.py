@@ -15,13 +15,17 @@ SCHEME = "kestra://"
 
 
 class Stat(msgspec.Struct, frozen=True):
-    """`size` in bytes, `modified` and `created` epoch microseconds."""
+    """`size` in bytes, `modified` and `created` epoch microseconds; 0 where nobody knows, as of folders in an object store.
+
+    `version` is another one after each change, where the storage has such a mark; else "".
+    """
 
     uri: str
     size: int
     modified: int
     is_folder: bool = False
     created: int = 0
+    version: str = ""
 
 
 class Files(Protocol):
@@ -51,3 +55,6 @@ class Files(Protocol):
 
     async def local_path(self, uri: str) -> Path | None:
         """Return a readable local path when the adapter has one (no copy), else None."""
+
+    async def check(self) -> None:
+        """Raise UserError or Transient, with what helps, when files cannot be stored now. Answers within seconds."""

@@ -57,6 +57,9 @@ class ScopedFiles:
     async def local_path(self, uri: str) -> Path | None:
         return await self._files.local_path(uri)
 
+    async def check(self) -> None:
+        await self._files.check()
+
     def _checked(self, uri: str, allowed: Callable[[str], bool], doing: str) -> str:
         """Return the URI if it may be used so. Raises BadPath."""
         plain = paths.uri_of(paths.resolve(uri))

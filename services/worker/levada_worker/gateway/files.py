@@ -117,6 +117,9 @@ class HttpFiles:
         await self.stat(uri)
         return None
 
+    async def check(self) -> None:
+        """The gateway looks after its own storage, and the worker after its gateways."""
+
     async def _ask(
         self,
         method: str,
