@@ -18,7 +18,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from levada.bus.port import Bus, PositionLost, Record
+from levada.bus.port import UNREADABLE, Bus, PositionLost, Record
 from levada.model.errors import Transient
 from levada.runtime import metrics
 from levada.runtime.clock import Clock
@@ -180,6 +180,9 @@ class Consumer:
     def _add(self, batch: IndexBatch, record: Record) -> int:
         batch.positions[record.partition] = record.offset + 1
         if self._repeats.is_one(record):
+            return 0
+        if UNREADABLE in record.headers:
+            self._bury(batch, record, record.headers[UNREADABLE], "")
             return 0
         try:
             return self._read(batch, record.body)

@@ -236,6 +236,8 @@ def _can_be_read(topic: str, body: bytes) -> bool:
 class PostgresMouth:
     """Puts messages on the bus that is in Postgres."""
 
+    installation = ""
+
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
 
@@ -263,8 +265,9 @@ class PostgresMouth:
 class KafkaMouth:
     """Writes records to Kafka as any stranger could."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, installation: str) -> None:
         self._bootstrap = bootstrap
+        self.installation = installation
 
     async def open(self) -> None:
         self._producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, linger_ms=5, max_request_size=4 * 2**20)
@@ -302,7 +305,7 @@ async def run(trial: Trial, count: int, seconds: float, report: Report) -> Repor
     assert isinstance(fleet, Services), "a single process reads its bus alone; nobody else can write there"
     kafka = "kafka" in fleet.can
     async with trial:
-        mouth: Mouth = KafkaMouth(fleet.cluster.bootstrap or "") if kafka else PostgresMouth(fleet.dsn)
+        mouth = await _mouth(fleet, kafka)
         await mouth.open()
         try:
             fault = trial.faults.begin("poison", "bus")
@@ -337,6 +340,14 @@ async def run(trial: Trial, count: int, seconds: float, report: Report) -> Repor
     return report
 
 
+async def _mouth(fleet: Services, kafka: bool) -> Mouth:
+    """Return what speaks to the fleet's bus; on Kafka in the name of its installation, others are not listened to."""
+    if not kafka:
+        return PostgresMouth(fleet.dsn)
+    ((installation,),) = await asyncio.to_thread(history.fetch, fleet.dsn, "SELECT id FROM installation")
+    return KafkaMouth(fleet.cluster.bootstrap or "", installation)
+
+
 async def _feed(mouth: Mouth, seed: int, count: int, seconds: float, kafka: bool) -> list[Message]:
     """Send the messages evenly over the time."""
     chance, topics = random.Random(seed), TOPICS
@@ -344,7 +355,7 @@ async def _feed(mouth: Mouth, seed: int, count: int, seconds: float, kafka: bool
     begun = time.monotonic()
     while len(messages) < count:
         batch = [
-            draw(chance, len(messages) + n, kafka=kafka, installation="main", topics=topics)
+            draw(chance, len(messages) + n, kafka=kafka, installation=mouth.installation, topics=topics)
             for n in range(min(BATCH, count - len(messages)))
         ]
         await mouth.send(batch)
@@ -369,7 +380,9 @@ async def _start_sick(url: str) -> list[str]:
 
 async def _make_sick(mouth: Mouth, ids: Sequence[str], kafka: bool) -> None:
     """Send each a command that can be read and at which the engine must stop."""
-    headers: Headers | None = [("levada", f"1/{int(time.time() * 1e6)}/main".encode())] if kafka else None
+    headers: Headers | None = (
+        [("levada", f"1/{int(time.time() * 1e6)}/{mouth.installation}".encode())] if kafka else None
+    )
     absurd = [
         Message(
             "absurd", COMMANDS, id_.encode(), cmd.encode(cmd.TimerFired(execution_id=id_, seq=1, kind="no such kind"))
