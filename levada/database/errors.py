@@ -48,7 +48,8 @@ def translated(error: BaseException) -> BaseException:
         return Transient(f"Postgres cannot be reached: {error}")
     code = getattr(error, "sqlstate", None)
     if code == DISK_FULL:
-        return Transient(f"Postgres has no space left on its disk; free some, it goes on by itself: {error} ({code})")
+        what = str(error).partition("\n")[0]
+        return Transient(f"Postgres has no space left on its disk; free some, it goes on by itself: {what} ({code})")
     if code == NO_PRIVILEGE:
         return Transient(
             f"the user of {SETTING} lacks a privilege; make it the owner of the database: {error} ({code})"
@@ -80,7 +81,7 @@ def unreached(error: BaseException, dsn: str, timeout_s: float) -> BaseException
         case TimeoutError():
             said = f"Postgres at {to.place} did not answer within {timeout_s:g} s"
         case OSError():
-            said = f"Postgres at {to.place} cannot be reached: {_reason(error)}; start it, or correct {SETTING}"
+            said = f"Postgres at {to.place} cannot be reached: {_reason(error)}. Start it, or correct {SETTING}"
         case ValueError():
             return UserError(f"{SETTING} can not be used: {error}")
         case _:
@@ -129,7 +130,7 @@ def _address(dsn: str) -> _Address:
 def _reason(error: OSError) -> str:
     """Return what the system said, without asyncio's own words around it."""
     if isinstance(error, ConnectionRefusedError | FileNotFoundError):
-        return "nothing listens there"
+        return "nothing listens there; if it should, its own log says why not"
     return error.strerror or str(error) or type(error).__name__
 
 

@@ -21,7 +21,7 @@ from levada.runtime.platform import Platform
 from levada.runtime.surroundings import DiskSpace, Place, agree
 
 BUS_TIMEOUT_S = 1.5
-DISK_FULL_S = 10.0
+DISK_FULL_S = 4.0
 """For so long a process is unready after Postgres had no space for what it wanted to write."""
 
 

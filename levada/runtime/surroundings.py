@@ -43,7 +43,7 @@ class Place:
 
 
 class DiskSpace:
-    """The free space of some folders; asks the system once a second at most."""
+    """The free space of some folders, told once for those on one disk; asks the system once a second at most."""
 
     def __init__(self, places: list[Place], least_bytes: int, clock: Clock) -> None:
         self._places = places
@@ -58,7 +58,8 @@ class DiskSpace:
         now = self._clock.monotonic()
         if now - self._looked >= LOOK_S:
             self._looked = now
-            found = [self._look(place) for place in self._places]
+            seen: set[int] = set()
+            found = [self._look(place, seen) for place in self._places]
             self._trouble = "; ".join(text for text in found if text is not None) or None
         return self._trouble
 
@@ -69,11 +70,15 @@ class DiskSpace:
             raise Transient(trouble)
         return dict(self._free)
 
-    def _look(self, place: Place) -> str | None:
+    def _look(self, place: Place, seen: set[int]) -> str | None:
         try:
-            found = os.statvfs(_existing(place.folder))
+            folder = _existing(place.folder)
+            disk, found = os.stat(folder).st_dev, os.statvfs(folder)
         except OSError as error:
             return f"{place.what} {place.folder} can not be looked at: {error.strerror or error}; mount or make it"
+        if disk in seen:
+            return None
+        seen.add(disk)
         free = found.f_bavail * found.f_frsize
         self._free[place.what] = f"{free // MIB} MiB free"
         remedy = f"free some space there, it goes on by itself, or set {place.setting} to another disk"

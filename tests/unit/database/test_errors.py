@@ -60,7 +60,7 @@ def test_what_would_fail_again_stays_what_it_is(error: Exception) -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ConnectionRefusedError(111, "x"), ("nothing listens there", "start it", "db.example.com:5433")),
+        (ConnectionRefusedError(111, "x"), ("nothing listens there", "Start it", "db.example.com:5433")),
         (socket.gaierror(-2, "Name or service not known"), ("no host db.example.com:5433",)),
         (TimeoutError(), ("db.example.com:5433 did not answer within 10 s",)),
         (ssl.SSLError("wrong version number"), ("TLS with Postgres", "sslmode")),
