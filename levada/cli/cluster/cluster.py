@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -31,21 +30,16 @@ from levada.cli.cluster import settings
 from levada.cli.cluster.balancer import Balancer
 from levada.cli.cluster.ports import PortBlock
 from levada.cli.cluster.process import LEVADA, Process, launch
+from levada.cli.cluster.servers import BROKER, Servers
 from levada.cli.cluster.settings import BALANCED, START_ORDER, STOP_ORDER, Bus, Counts, Shared
 from levada.cli.failures import BadUsage, CannotStart
-from levada.model.errors import LevadaError
 from levada.store.embedded import EmbeddedPostgres
-
-log = logging.getLogger(__name__)
 
 READY_TIMEOUT_S = 90.0
 STOP_GRACE_S = 40.0
 ONCE_TIMEOUT_S = 120.0
 LOOK_EVERY_S = 0.25
 KEEP_PAUSE_S = 0.5
-POSTGRES = "postgres"
-POSTGRES_SETTINGS = {"max_connections": "400"}
-"""Every process but the workers has its own pool; the embedded server's usual limit is meant for one process."""
 
 
 class Cluster:
@@ -69,7 +63,8 @@ class Cluster:
         """`env` is told to every process and `service_env` to those of a service, over what they are told anyway.
 
         `dsn` and `bootstrap` name servers that run already, for instance a proxy that can be cut. `keep` starts what died
-        again. `prefixes` stand before the command of the processes they name (`ip netns exec …`). `inherit` is the environment that everything else comes from, by default ours without `LEVADA_…`.
+        again. `prefixes` stand before the command of the processes they name (`ip netns exec …`). `inherit` is the environment
+        that everything else comes from, by default ours without `LEVADA_…`.
         """
         self.folder = Path(folder).resolve()
         self.bus: Bus = bus
@@ -77,10 +72,8 @@ class Cluster:
         self.processes: dict[str, Process] = {}
         self._env, self._service_env = dict(env or {}), dict(service_env or {})
         self._inherit = settings.inherited(os.environ) if inherit is None else dict(inherit)
-        self._given_dsn, self._given_bootstrap = dsn, bootstrap
+        self._servers = Servers(self.folder, bus, self.counts.brokers, dsn=dsn, bootstrap=bootstrap)
         self._api_port, self._keep, self._prefixes = api_port, keep, dict(prefixes or {})
-        self._postgres: EmbeddedPostgres | None = None
-        self._kafka: KafkaCluster | None = None
         self._shared: Shared | None = None
         self._ports: PortBlock | None = None
         self._balancers: dict[str, Balancer] = {}
@@ -131,22 +124,15 @@ class Cluster:
 
     @property
     def postgres(self) -> EmbeddedPostgres:
-        if self._postgres is None:
-            raise BadUsage("this cluster uses a Postgres that somebody else runs")
-        return self._postgres
+        return self._servers.postgres
 
     @property
     def kafka(self) -> KafkaCluster:
-        if self._kafka is None:
-            raise BadUsage("this cluster runs no Kafka of its own")
-        return self._kafka
+        return self._servers.kafka
 
     def broker(self, name: str) -> KafkaBroker:
         """Return the broker with a name such as `broker-1`."""
-        number = name.removeprefix("broker-")
-        if not number.isdigit() or not 0 < int(number) <= len(self.kafka.brokers):
-            raise BadUsage(f"there is no broker {name!r}; there are {len(self.kafka.brokers)}, broker-1 and so on")
-        return self.kafka.brokers[int(number) - 1]
+        return self._servers.broker(name)
 
     def of(self, service: str) -> list[Process]:
         """Return the processes of a service, running or not."""
@@ -154,11 +140,7 @@ class Cluster:
 
     def backends(self) -> list[tuple[str, int | None, int | None]]:
         """Return name, process id and port of Postgres and the brokers, as far as they are ours."""
-        brokers = self._kafka.brokers if self._kafka is not None else ()
-        found: list[tuple[str, int | None, int | None]] = [
-            (f"broker-{number}", broker.pid, broker.port) for number, broker in enumerate(brokers, 1)
-        ]
-        return [*found, (POSTGRES, self._postgres.pid, None)] if self._postgres is not None else found
+        return self._servers.running()
 
     def is_ready(self, name: str) -> bool:
         """Whether a process said so when it was last asked, a moment ago."""
@@ -192,7 +174,7 @@ class Cluster:
             targets = functools.partial(self._targets, service)
             self._balancers[service] = Balancer(wanted or self._ports.take(), targets)
             await self._balancers[service].start()
-        dsn, bootstrap = await asyncio.gather(self._start_postgres(), self._start_brokers())
+        dsn, bootstrap = await self._servers.start()
         token, key = settings.keys(self.folder)
         self._shared = Shared(self.folder, dsn, bootstrap, self.counts.brokers, token, key)
         await self.run_once("migrate")
@@ -216,15 +198,14 @@ class Cluster:
             codes |= {process.name: code for process, code in zip(ending, ended, strict=True)}
         for balancer in self._balancers.values():
             await balancer.close()
-        servers = [server for server in (self._kafka, self._postgres) if server is not None]
-        await asyncio.gather(*(server.stop() for server in servers))
+        await self._servers.stop()
         if self._session is not None:
             await self._session.close()
         if self._ports is not None:
             self._ports.close()
         self.last_exit_codes = codes
         self.processes, self._balancers, self._ready = {}, {}, {}
-        self._watcher = self._postgres = self._kafka = self._session = self._ports = self._shared = None
+        self._watcher = self._session = self._ports = self._shared = None
         return codes
 
     async def until_ready(self, names: Iterable[str] | None = None, seconds: float = READY_TIMEOUT_S) -> None:
@@ -248,33 +229,14 @@ class Cluster:
 
     async def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Send a signal to a process, to `postgres` or to a broker; after SIGKILL, return when it is dead."""
-        if name == POSTGRES:
-            pid = self.postgres.pid
-            if pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
-            return
-        if name.startswith("broker-"):
-            await self._signal_broker(self.broker(name), number)
+        if self._servers.has(name):
+            await self._servers.signal(name, number)
             return
         process = self._process(name)
         process.signal(number)
         if number == signal.SIGKILL:
             await process.wait()
             self._ready[name] = False
-
-    async def _signal_broker(self, broker: KafkaBroker, number: int) -> None:
-        match number:
-            case signal.SIGKILL:
-                await broker.kill()
-            case signal.SIGTERM:
-                await broker.stop()
-            case signal.SIGSTOP:
-                broker.pause()
-            case signal.SIGCONT:
-                broker.resume()
-            case _:
-                raise BadUsage(f"a broker is sent SIGKILL, SIGTERM, SIGSTOP or SIGCONT, not signal {number}")
 
     async def pause(self, name: str) -> None:
         """Freeze a process: it lives, holds its connections and does nothing."""
@@ -291,7 +253,7 @@ class Cluster:
 
     async def restart(self, name: str, env: Mapping[str, str] | None = None, *, wait: bool = True) -> None:
         """Start a process or a broker again, ending it first if it lives; `env` counts for this life only."""
-        if name.startswith("broker-"):
+        if name.startswith(BROKER):
             broker = self.broker(name)
             await broker.stop()
             await broker.start(wait=wait)
@@ -369,32 +331,13 @@ class Cluster:
     def _targets(self, service: str) -> list[int]:
         return [process.port for process in self.of(service) if process.alive and self.is_ready(process.name)]
 
-    async def _start_postgres(self) -> str:
-        if self._given_dsn is not None:
-            return self._given_dsn
-        self._postgres = EmbeddedPostgres(self.folder, settings=POSTGRES_SETTINGS)
-        try:
-            return await self._postgres.start()
-        except LevadaError as error:
-            self._postgres = None
-            raise CannotStart(str(error)) from error
-
-    async def _start_brokers(self) -> str | None:
-        if self.bus == "postgres" or self._given_bootstrap is not None:
-            return self._given_bootstrap
-        self._kafka = KafkaCluster(self.folder / "kafka", size=self.counts.brokers)
-        try:
-            await self._kafka.start()
-        except LevadaError as error:
-            self._kafka = None
-            raise CannotStart(f"{error} Without Kafka: --bus postgres") from error
-        return self._kafka.bootstrap
-
     async def _watch(self) -> None:
         """Know who is ready, and with `keep` start again what died."""
         while True:
-            looks = [self._look_at(process) for process in list(self.processes.values())]
-            await asyncio.gather(self._keep_brokers(), *looks)
+            rounds = [self._look_at(process) for process in list(self.processes.values())]
+            if self._keep:
+                rounds.append(self._servers.keep_brokers())
+            await asyncio.gather(*rounds)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _look_at(self, process: Process) -> None:
@@ -408,15 +351,6 @@ class Cluster:
         await asyncio.sleep(KEEP_PAUSE_S)
         if process.name in self._wanted and not process.alive:
             await process.start()
-
-    async def _keep_brokers(self) -> None:
-        """Start a broker again that died; one that does not start is tried again at the next look."""
-        for broker in self._kafka.brokers if self._kafka is not None and self._keep else ():
-            if not broker.running:
-                try:
-                    await broker.start(wait=False)
-                except LevadaError as error:
-                    log.warning("a broker did not start again: %s", error)
 
 
 async def _ended(task: asyncio.Task[None] | None) -> None:
