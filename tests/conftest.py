@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ("postgres", "kafka")
+pytest_plugins = ("postgres", "kafka", "objectstore")

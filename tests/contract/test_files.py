@@ -1,6 +1,7 @@
 """The contract of the files port, over every adapter."""
 
 import asyncio
+import itertools
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -40,15 +41,26 @@ BAD_URIS = [
 ]
 
 
-@pytest.fixture(params=["local", "memory", "gateway"])
+PREFIXES = itertools.count()
+"""Every test has a part of the bucket to itself."""
+
+
+@pytest.fixture(params=["local", "memory", "gateway", "s3", "gateway over s3"])
 async def files(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Files]:
     match request.param:
         case "local":
             yield LocalFiles(tmp_path / "storage", sync=False)
         case "memory":
             yield MemoryFiles()
-        case _:
+        case "gateway":
             async with files_over_http() as made:
+                yield made
+        case kind:
+            objects = request.getfixturevalue("s3").files(f"contract/{next(PREFIXES)}")
+            if kind == "s3":
+                yield objects
+                return
+            async with files_over_http(files=objects) as made:
                 yield made
 
 

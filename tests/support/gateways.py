@@ -53,10 +53,12 @@ class EverythingGoes(Gateway):
 
 
 @asynccontextmanager
-async def files_over_http(clock: Clock | None = None) -> AsyncIterator[Files]:
-    """`HttpFiles` over a gateway over files in memory."""
+async def files_over_http(clock: Clock | None = None, files: Files | None = None) -> AsyncIterator[Files]:
+    """`HttpFiles` over a gateway, by default over files in memory."""
     clock = clock or SystemClock()
     platform = Platform.in_memory(clock, Config())
+    if files is not None:
+        platform.files = files
     platform.claims = AnyClaim()
     server = await served(platform, EverythingGoes)
     gateways = Gateways([server.url], None, clock, worker="w")
