@@ -14,15 +14,13 @@ positions read again, committed but unsent commands sent again. Receivers ignore
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
 
 from levada import engine
 from levada.bus.port import COMMANDS, Bus, Outgoing, PositionLost
 from levada.model import commands as cmd
 from levada.model.errors import Transient
-from levada.model.execution import Execution, ExecutionHead
+from levada.model.execution import Execution
 from levada.model.flow import Flow
-from levada.model.states import State
 from levada.runtime import logs
 from levada.runtime.clock import Clock
 from levada.store.encoding import out_id
@@ -37,9 +35,10 @@ from levada.store.port import (
     SlotConflict,
 )
 from levada_executor import observing, ordering
-from levada_executor.batch import Announcement, Batch, Poisoned
+from levada_executor.batch import Batch, Poisoned
 from levada_executor.cache import ExecutionCache
 from levada_executor.ordering import Work
+from levada_executor.ports import Announcer, Assignment, ChangeSink, FlowSource
 
 log = logging.getLogger("levada.executor")
 
@@ -49,38 +48,6 @@ POLL_S = 0.5
 SEND_CHUNK = 500
 #: Pause of an executor that has no partition: there are more executors than partitions, or it has just come.
 IDLE_S = 0.1
-
-
-class FlowSource(Protocol):
-    """Where flows come from. `prepare` may do I/O; `find` answers from memory."""
-
-    async def prepare(self, wanted: set[tuple[str, str, str, int | None]]) -> None: ...
-
-    def find(self, tenant: str, namespace: str, id: str, revision: int | None) -> Flow | None: ...
-
-
-class Announcer(Protocol):
-    def announce(self, execution_id: str, state: State, terminal: bool) -> None: ...
-
-
-class ChangeSink(Protocol):
-    """Where changes go for those in other processes: runtime/changes.py."""
-
-    def publish(self, changes: Sequence[Announcement], executions: Sequence[ExecutionHead]) -> None: ...
-
-
-class Assignment(Protocol):
-    """Who owns which partition of the commands topic: runtime/partitions.py."""
-
-    async def again(self) -> list[Ownership]: ...
-
-    def lost(self, held: Collection[int]) -> list[int]: ...
-
-    def surplus(self, held: Collection[int]) -> list[int]: ...
-
-    async def take(self, held: Collection[int]) -> list[Ownership]: ...
-
-    async def give_back(self, partitions: Collection[int]) -> None: ...
 
 
 class Executor:
