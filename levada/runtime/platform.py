@@ -9,21 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from levada.bus.memory import MemoryBus
 from levada.bus.port import COMMANDS, Bus
 from levada.bus.postgres import PostgresBus
 from levada.database import PLAN_ONCE, Database
 from levada.engine import outputs
-from levada.files.local import LocalFiles
 from levada.files.memory import MemoryFiles
 from levada.files.port import Files
 from levada.jobs.memory import MemoryJobs
 from levada.jobs.port import Jobs, LeaseKeeper, LeaseReader
 from levada.jobs.postgres import PostgresJobs
-from levada.model.errors import Transient, UserError
+from levada.model.errors import Transient
 from levada.runtime.accepting import AcceptedCommands
 from levada.runtime.bell import BusBell
 from levada.runtime.changes import ChangeFollower, ChangePublisher
@@ -35,11 +32,13 @@ from levada.runtime.doorbell import Doorbell
 from levada.runtime.failpoints import failpoint
 from levada.runtime.health import Health
 from levada.runtime.hub import Hub
+from levada.runtime.installation import BusClaim, bus_of, identify
 from levada.runtime.metered_bus import MeteredBus
 from levada.runtime.published_lag import Offsets
 from levada.runtime.services import LocalServices
 from levada.runtime.settling import Settling
 from levada.runtime.sinks import AuditSink, BusSink, LogSink, StoreSink
+from levada.runtime.storage import open_files
 from levada.store import memory, migrate
 from levada.store import postgres as pg
 from levada.store.embedded import EmbeddedPostgres
@@ -119,6 +118,7 @@ class Platform:
         #: Whether health and metrics of this process are served by whoever opened the platform.
         self.managed = health is not None
         self._follower: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self._embedded: EmbeddedPostgres | None = None
         self._doorbell: Doorbell | BusBell | None = None
         self._hot: Database | None = None
@@ -148,7 +148,7 @@ class Platform:
         return platform
 
     async def _open(self, name: str, migrates: bool) -> None:
-        self.files = open_files(self.config.storage_url)
+        self.files = await open_files(self.config)
         dsn = self.config.database.url
         if dsn is None:
             database = self.config.database
@@ -184,10 +184,16 @@ class Platform:
     async def _connect_bus(self, hot: Database) -> None:
         """Make the bus, the bell that tells other processes to look, and the way of commands."""
         config, clock = self.config, self.clock
+        installation = await identify(hot, clock)
+        if self.several:
+            claim = BusClaim(hot, bus_of(config))
+            await claim.take()
+            self._keeping = asyncio.create_task(claim.keep(), name="bus-claim")
+            self.health.register("one-bus", claim.check)
         if config.kafka.bootstrap_servers:
             from levada.runtime.kafka import kafka_bus  # the client is loaded only where there is a Kafka
 
-            kafka = await kafka_bus(config, clock, await self._installation(hot), self.files)
+            kafka = await kafka_bus(config, clock, installation, self.files, self.health)
             self.bus, self.offsets = MeteredBus(kafka, clock), kafka
             if config.bus.doorbell and self._embedded is None:
                 self._doorbell = BusBell(self.bus, clock.random_bytes(8).hex())
@@ -216,13 +222,6 @@ class Platform:
         """Who is told of everything needs to look by itself only in case a message was lost."""
         idle_s = self.config.bus.poll_interval
         return idle_s if self._embedded is not None or self._doorbell is not None else min(BUSY_POLL_S, idle_s)
-
-    async def _installation(self, database: Database) -> str:
-        """Return the id of this installation, drawn when its database was new."""
-        await database.execute(
-            "INSERT INTO installation (id) VALUES ($1) ON CONFLICT DO NOTHING", self.clock.random_bytes(8).hex()
-        )
-        return str(await database.fetchval("SELECT id FROM installation"))
 
     def _compose(self, hot: Database, database: Database) -> None:
         """Make the adapters that live in the database: queue and executor's store apart from everybody's queries."""
@@ -349,9 +348,10 @@ class Platform:
 
     async def close(self) -> None:
         """End what was opened, the database last. Safe to call twice."""
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.gather(self._follower, return_exceptions=True)
+        for task in (self._follower, self._keeping):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         if self._doorbell is not None:
             await self._doorbell.close()
         for part in ("jobs", "changes", "commands", "bus"):
@@ -395,11 +395,3 @@ async def _migrate(database: Database) -> None:
         await migrate.migrate(connection)
     finally:
         await connection.close(timeout=10)
-
-
-def open_files(url: str) -> Files:
-    """Return the internal storage at an address. Raises UserError for one that this release can not reach."""
-    parts = urlsplit(url)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise UserError(f"storage.url: `{url}` must begin with file:///; this release keeps files in a folder only")
-    return LocalFiles(Path(unquote(parts.path)))

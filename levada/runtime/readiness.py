@@ -1,7 +1,7 @@
 """Checks of readiness that several services share. Each raises with a text that says what is wrong and what helps.
 
 `register` adds those that every process with a platform has: the database answers, its clock and ours agree, the bus
-answers, there is space on the disks. A service adds what is its own: partitions assigned, what was there before it came is
+answers, files can be stored, there is space on the disks. A service adds what is its own: partitions assigned, what was there before it came is
 applied (`CaughtUp`).
 """
 
@@ -21,6 +21,9 @@ from levada.runtime.platform import Platform
 from levada.runtime.surroundings import DiskSpace, Place, agree
 
 BUS_TIMEOUT_S = 1.5
+STORAGE_TIMEOUT_S = 4.0
+"""More than an object store is given to answer, so that its own text says what is wrong."""
+
 DISK_FULL_S = 4.0
 """For so long a process is unready after Postgres had no space for what it wanted to write."""
 
@@ -30,6 +33,7 @@ def register(platform: Platform) -> None:
     if platform.database is not None:
         platform.health.register("database", database(platform))
     platform.health.register("bus", bus(platform.bus, needed=platform.ingress is None))
+    platform.health.register("storage", platform.files.check, timeout_s=STORAGE_TIMEOUT_S)
     places = written_to(platform)
     if places:
         space = DiskSpace(places, platform.config.limits.free_disk, platform.clock)

@@ -19,6 +19,7 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
     yield from _addresses(config)
     yield from _access(config)
     yield from _workers(config)
+    yield from _storage(config)
     for name, level in config.log.levels.items():
         if level not in LOG_LEVELS:
             yield "log.levels", f"`{name}` must be one of {', '.join(LOG_LEVELS)}, is {level!r}"
@@ -40,6 +41,24 @@ def _workers(config: Config) -> Iterator[tuple[str, str]]:
                 yield setting, f"`{setting}`: `{name}` must be letters, digits, `-`, `_` and `.`, at most 63"
 
 
+def _storage(config: Config) -> Iterator[tuple[str, str]]:
+    storage, parts = config.storage, urlsplit(config.storage_url)
+    if parts.scheme not in STORAGE_SCHEMES:
+        yield "storage.url", f"`storage.url` must start with {', '.join(f'{name}://' for name in STORAGE_SCHEMES)}"
+    elif parts.scheme == "file" and parts.netloc not in ("", "localhost"):
+        yield "storage.url", f"`storage.url` names another host, {parts.netloc}; a folder is written file:///path"
+    elif parts.scheme != "file" and not parts.netloc:
+        yield "storage.url", f"`storage.url` names no bucket; it must look like {parts.scheme}://bucket/prefix"
+    if bool(storage.access_key) != bool(storage.secret_key):
+        missing = "secret_key" if storage.access_key else "access_key"
+        yield f"storage.{missing}", f"`storage.{missing}` must be set too"
+    for name in ("endpoint", "access_key"):
+        if getattr(storage, name) and parts.scheme != "s3":
+            yield f"storage.{name}", f"`storage.{name}` is for s3://; storage.url is {config.storage_url}"
+    if storage.ca_file is not None and not storage.ca_file.is_file():
+        yield "storage.ca_file", f"`storage.ca_file`: there is no file {storage.ca_file}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether only programs on this machine can reach a server that listens on `host`."""
     if host == "localhost":
@@ -56,13 +75,12 @@ def _addresses(config: Config) -> Iterator[tuple[str, str]]:
     addresses = {
         "server.url": config.server.url,
         "telemetry.otlp_endpoint": config.telemetry.otlp_endpoint,
+        "storage.endpoint": config.storage.endpoint,
     }
     gateways = [("worker.gateway_url", url) for url in config.worker.gateway_url]
     for path, url in [*addresses.items(), *gateways]:
         if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
             yield path, f"`{path}` must look like https://levada.example.com, is {url!r}"
-    if urlsplit(config.storage_url).scheme not in STORAGE_SCHEMES:
-        yield "storage.url", f"`storage.url` must start with {', '.join(f'{name}://' for name in STORAGE_SCHEMES)}"
     if config.port == config.management_port != 0:
         yield "management_port", f"`management_port` must differ from `port`, both are {config.port}"
     for server in config.kafka.bootstrap_servers:

@@ -80,7 +80,21 @@ class Kafka:
 @dataclass(frozen=True, slots=True)
 class Storage:
     url: str | None = setting(
-        None, "Internal storage: file:///…, s3://…, gs://…, az://…; unset: `storage` in the data folder", kind="text"
+        None,
+        "Internal storage: file:///…, s3://bucket/prefix, gs://…, az://…; unset: `storage` in the data folder",
+        kind="text",
+    )
+    endpoint: str | None = setting(
+        None, "Address of a server that speaks S3, https://host:port; unset: Amazon's", kind="text"
+    )
+    region: str | None = setting(None, "Region of the bucket; unset: AWS_REGION, or us-east-1", kind="text")
+    access_key: str | None = setting(
+        None, "Key id for s3://; unset: AWS_ACCESS_KEY_ID, or what the machine or pod is given", kind="text"
+    )
+    secret_key: str | None = setting(None, "The secret of that key", kind="text", secret=True)
+    ca_file: Path | None = setting(None, "Certificates that sign the endpoint's, besides the known ones", kind="path")
+    timeout: float = setting(
+        30.0, "Longest wait for an object store to go on answering", kind="seconds", low=1, high=HOUR_S
     )
 
 
