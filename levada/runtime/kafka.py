@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from levada.bus.kafka import BlobMissing, KafkaBus, KafkaSettings
 from levada.bus.kafka.topics import Topics, wanted
 from levada.files.port import SCHEME, Files
-from levada.model.errors import UserError
+from levada.model.errors import Transient, UserError
 from levada.runtime import metrics
 from levada.runtime.clock import Clock
 from levada.runtime.config import Config
 from levada.runtime.failpoints import failpoint
+from levada.runtime.health import Health
 
 log = logging.getLogger(__name__)
 
+#: For so long a stranger on our topics is remembered; the lag that installations publish is written every minute.
+STRANGER_S = 90.0
 #: Where bodies that are too large for a message are kept, in the internal storage.
 FOLDER = f"{SCHEME}/_messages"
 
@@ -53,8 +58,8 @@ async def make_topics(config: Config, *, only_missing: bool = True) -> list[str]
     return [one.topic for one in done]
 
 
-async def kafka_bus(config: Config, clock: Clock, installation: str, files: Files) -> KafkaBus:
-    """Return the bus, connected. Raises Transient while no broker answers, UserError for topics that are not as they must be."""
+async def kafka_bus(config: Config, clock: Clock, installation: str, files: Files, health: Health) -> KafkaBus:
+    """Return the bus, connected, with a health check that tells of strangers on its topics. Raises Transient while no broker answers, UserError for topics that are not as they must be."""
     if config.kafka.make_topics:
         made = await make_topics(config)
         if made:
@@ -75,7 +80,22 @@ async def kafka_bus(config: Config, clock: Clock, installation: str, files: File
         await bus.close()
         raise
     metrics.REGISTRY.collect("kafka", functools.partial(_collect, bus))
+    health.register("topics", functools.partial(_own_topics, bus, installation, config.kafka.topic_prefix))
     return bus
+
+
+async def _own_topics(bus: KafkaBus, installation: str, prefix: str) -> Mapping[str, Any]:
+    """Health check: no older installation uses these topics. A younger one is the one in the wrong, and is told of."""
+    other = bus.neighbour(STRANGER_S)
+    if other is None:
+        return {"installation": installation}
+    said = (
+        f"another installation, `{other}`, uses the topics `{prefix}*` too, we are `{installation}`: give one of the two "
+        "deployments another kafka.topic_prefix"
+    )
+    if other < installation:
+        raise Transient(said)
+    return {"warning": said}
 
 
 def _collect(bus: KafkaBus) -> None:

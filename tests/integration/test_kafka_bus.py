@@ -191,7 +191,7 @@ async def test_without_storage_a_body_may_be_as_large_as_a_message_and_no_larger
     assert [len(one.body) for one in found] == [900_000, 5]
 
 
-async def test_a_message_that_the_topic_refuses_is_the_users_and_the_next_one_is_sent(
+async def test_a_message_that_the_topic_refuses_is_said_with_the_remedy_and_the_next_one_is_sent(
     settings: KafkaSettings, make: MakeBus
 ) -> None:
     """[12] The producer of that batch has a hole in its numbers and is replaced."""
@@ -203,7 +203,7 @@ async def test_a_message_that_the_topic_refuses_is_the_users_and_the_next_one_is
         ]
         await topics.apply(narrow)
         await until(lambda: topics.plan(narrow), lambda planned: not planned)
-    with pytest.raises(UserError, match=r"levada topics apply.*limits\.message"):
+    with pytest.raises(Transient, match=r"levada topics apply.*limits\.message"):
         await bus.append([record(b"x" * 5000)])
     await asyncio.gather(*(bus.append([record(b"after %d" % number)]) for number in range(3)))
     assert len(await poll(bus)) == 3
@@ -233,6 +233,9 @@ async def test_records_of_another_installation_are_left_out_and_complained_about
     (found,) = await poll(ours, 1)
     assert (found.body, found.offset) == (b"4", 3)
     assert ours.health().foreign == 2
+    assert ours.neighbour(60) == "theirs"
+    assert ours.neighbour(0) is None
+    assert theirs.neighbour(60) is None
     (complaint,) = [one for one in caplog.records if one.levelno == logging.ERROR and "installation" in one.message]
     assert "another kafka.topic_prefix" in complaint.message
 

@@ -85,6 +85,8 @@ class KafkaBus:
         self._error: str | None = None
         self._foreign = 0
         self._complained = -COMPLAINT_S
+        #: When a record of another installation came last, and whose it was.
+        self._stranger: tuple[float, str] | None = None
         quiet.install()
 
     @property
@@ -230,6 +232,7 @@ class KafkaBus:
         """Count a record of another installation; say so at once, then once a minute."""
         self._foreign += 1
         now = asyncio.get_running_loop().time()
+        self._stranger = (now, other)
         if now - self._complained >= COMPLAINT_S:
             self._complained = now
             log.error(
@@ -279,6 +282,12 @@ class KafkaBus:
         readers = [reader for some in self._readers.values() for reader in some]
         rebuilds = self._producer.discarded + sum(reader.pulse.rebuilds for reader in readers)
         return Health(self._error, rebuilds, self._foreign, self._producer.waiting_bytes, self._lag.shared)
+
+    def neighbour(self, within_s: float) -> str | None:
+        """Return the id of another installation that used our topics or groups within the last seconds, if one did."""
+        seen = [one for one in (self._stranger, self._lag.stranger) if one is not None]
+        at, other = max(seen, default=(-within_s, ""))
+        return other if asyncio.get_running_loop().time() - at <= within_s and other else None
 
     def describe(self) -> str:
         """Return one line for people: the cluster, and what is wrong with it if anything is."""

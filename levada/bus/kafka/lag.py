@@ -48,6 +48,8 @@ class LagReport:
         self._lock = asyncio.Lock()
         #: Times that offsets of another installation stood where ours had been.
         self.shared = 0
+        #: When that was last (loop time), and the other installation; "" for a program that is not Levada.
+        self.stranger: tuple[float, str] | None = None
 
     async def publish(self, group: str, positions: Mapping[str, Mapping[int, int]]) -> None:
         """Commit positions (full topic name → partition → offset); never raises, takes some seconds at most."""
@@ -90,6 +92,8 @@ class LagReport:
         replaced = others.keys() & known.written.keys()
         self.shared += bool(replaced)
         now = asyncio.get_running_loop().time()
+        if replaced:
+            self.stranger = (now, others[min(replaced)].removeprefix("levada "))
         if not others or now - known.complained < COMPLAINT_S or (known.written and not replaced):
             return
         place, mark = next((place, others[place]) for place in sorted(replaced or others))

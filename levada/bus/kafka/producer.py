@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaProducer, errors
 from levada.bus.kafka.cluster import STOP_S, Cluster, stopped
 from levada.bus.kafka.connection import KafkaSettings, arguments, cause, explain, tamed
 from levada.bus.kafka.envelope import Headers
-from levada.model.errors import Defect, LevadaError, Transient, UserError
+from levada.model.errors import Defect, LevadaError, Transient
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +212,8 @@ class Producer:
         self._on_error(self._refusal)
         match error:
             case errors.MessageSizeTooLargeError():
-                return UserError(
+                # No message is larger than our own limit, so it is the topic that is not as it must be.
+                return Transient(
                     "a message is larger than the topic allows: raise max.message.bytes with `levada topics apply`, or "
                     "lower limits.message so that more goes to internal storage"
                 )
