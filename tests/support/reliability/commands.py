@@ -235,14 +235,14 @@ def _upgrade(harnesses: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     command = _new(harnesses, "upgrade", "Roll all processes from an older version to this one and back.", _run_upgrade)
     _with_fleet(command)
     command.set_defaults(bus="kafka", rate=10.0)
-    command.add_argument("--from", dest="older", help="the older version, a commit (the last that changed the schema)")
+    command.add_argument("--from", dest="older", help="the older version, a commit (the oldest that can be upgraded)")
     command.add_argument("--settle", type=float, default=5.0, help="seconds before, between and after the ways (5)")
 
 
 def _run_upgrade(options: argparse.Namespace, folder: Path) -> Report:
     if options.bus == "standalone":
         raise SystemExit("versions live side by side where there are several processes: --bus postgres or --bus kafka")
-    old = upgrade.checked_out(options.older or upgrade.last_schema(), folder / "older")
+    old = upgrade.checked_out(options.older or upgrade.oldest(), folder / "older")
     report = made("upgrade", options.seed, bus=options.bus, rate=options.rate, older=old.name)
     services = Services(folder / "fleet", bus=options.bus, lease_s=options.lease, env={**told(folder), **old.env})
     trial = Trial(services, folder, seed=options.seed, rate=options.rate)

@@ -298,6 +298,8 @@ GOALS: tuple[Goal, ...] = (
                 {"rate": 10},
                 (
                     "older version",
+                    "commits between",
+                    "migrations between",
                     "processes changed",
                     "acknowledged before, on the way up, on the way back",
                     "executions that failed",

@@ -5,8 +5,9 @@ processes; everything else (Python, libraries, settings) is the same. All proces
 stopped gracefully and started new, until all are new; the same way leads back. All the time executions run that were begun
 by one version and are ended by the other.
 
-By default the older version is the commit that changed the schema last: the oldest code that works on today's tables.
-Before the first new process starts, today's `levada migrate` runs, as an upgrade asks for.
+By default the older version is the oldest commit whose migrations are all still as they were: the longest way that an
+upgrade can have. Before the first new process starts, today's `levada migrate` runs, as an upgrade asks for; the older
+processes then go on with newer tables.
 """
 
 from __future__ import annotations
@@ -45,9 +46,20 @@ class Version:
         return {"PYTHONPATH": self.path}
 
 
-def last_schema() -> str:
-    """Return the commit that changed the schema last."""
-    return _git("log", "-1", "--format=%H", "--", MIGRATIONS)
+def oldest() -> str:
+    """Return the oldest commit from which an upgrade to ours is possible: all its migrations are still as they were."""
+    ours = _migrations("HEAD")
+    found = _git("rev-parse", "HEAD")
+    for commit in _git("log", "--format=%H", "--", MIGRATIONS).splitlines():
+        if not _migrations(commit) <= ours:
+            break
+        found = commit
+    return found
+
+
+def _migrations(commit: str) -> set[str]:
+    """Return the migrations of a commit with their contents, as git names these."""
+    return {line for line in _git("ls-tree", "-r", commit, MIGRATIONS).splitlines() if line.endswith(".sql")}
 
 
 def checked_out(commit: str, folder: Path) -> Version:
@@ -91,6 +103,8 @@ async def run(trial: Trial, old: Version, settle_s: float, report: Report) -> Re
     report.violations = [str(violation) for violation in trial.violations]
     report.figures = trial.figures | {
         "older version": old.name,
+        "commits between": int(_git("rev-list", "--count", f"{old.name}..HEAD")),
+        "migrations between": len(_migrations("HEAD") - _migrations(old.name)),
         "processes changed": len(codes),
         "acknowledged before, on the way up, on the way back": [
             begun["up"],
