@@ -10,8 +10,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from levada.runtime.clock import Clock
-
 #: KEDA looks every 30 s unless told otherwise.
 PUBLISH_S = 5.0
 

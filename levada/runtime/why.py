@@ -112,14 +112,14 @@ def _control_plane(facts: Facts) -> Iterator[Cause]:
     elif waiting and facts.lag:
         yield Cause(
             code="LAG",
-            message=f"{_many(len(waiting), 'command')} for it wait with {facts.lag} others in partition "
+            message=f"{many(len(waiting), 'command')} for it wait with {facts.lag} others in partition "
             f"{facts.partition}, which executor {facts.owner} is working off",
             since=waiting[0].at,
         )
     elif waiting:
         yield Cause(
             code="ON_ITS_WAY",
-            message=f"{_many(len(waiting), 'command')} for it were accepted and are not on the bus yet; "
+            message=f"{many(len(waiting), 'command')} for it were accepted and are not on the bus yet; "
             "what is missing there is sent again after a few seconds",
             remedy="look whether the brokers can be reached",
             since=waiting[0].at,
@@ -147,21 +147,21 @@ def _of_state(facts: Facts, execution: Execution) -> Iterator[Cause]:
             yield Cause(
                 code="KILLING",
                 message="it is being killed and waits for its workers to stop what runs"
-                + (f", at the latest until {_clock(deadline)}" if deadline else ""),
+                + (f", at the latest until {moment(deadline)}" if deadline else ""),
                 since=since,
                 until=deadline,
             )
         case State.CREATED if execution.scheduled is not None and execution.scheduled > facts.now:
             yield Cause(
                 code="SCHEDULED",
-                message=f"it is to start at {_clock(execution.scheduled)}",
+                message=f"it is to start at {moment(execution.scheduled)}",
                 until=execution.scheduled,
             )
         case State.RETRYING:
             due = _due(facts.timers, "flow_retry")
             yield Cause(
                 code="FLOW_RETRY",
-                message="it waits to be retried" + (f" at {_clock(due)}" if due else ""),
+                message="it waits to be retried" + (f" at {moment(due)}" if due else ""),
                 since=since,
                 until=due,
             )
@@ -171,7 +171,7 @@ def _queued(facts: Facts, since: int) -> Cause:
     holders = [slot.execution_id for slot in facts.slots if slot.holds]
     waiting = [slot.execution_id for slot in facts.slots if not slot.holds]
     place = waiting.index(facts.execution_id) + 1 if facts.execution_id in waiting else 0
-    by = f"held by {_some(holders)}" if holders else "about to be given"
+    by = f"held by {some(holders)}" if holders else "about to be given"
     position = f"; it is number {place} of {len(waiting)} who wait" if place else ""
     return Cause(
         code="CONCURRENCY_LIMIT",
@@ -185,8 +185,8 @@ def _queued(facts: Facts, since: int) -> Cause:
 def _paused(execution: Execution, since: int) -> Cause:
     runs = [run for run in execution.task_runs.values() if run.state is State.PAUSED]
     due = min((run.due for run in runs if run.due is not None), default=None)
-    at = f" in {_some([run.task_id for run in runs])}" if runs else ""
-    until = f", at the latest until {_clock(due)}" if due else ""
+    at = f" in {some([run.task_id for run in runs])}" if runs else ""
+    until = f", at the latest until {moment(due)}" if due else ""
     return Cause(
         code="PAUSED",
         message=f"it is paused{at} and waits to be resumed{until}",
@@ -222,7 +222,7 @@ def _of_task(facts: Facts, run: TaskRun, lease: LeaseFact | None) -> Cause | Non
         return _cause(run, "SUBFLOW", f"waits for execution {run.child_execution}", executions=[run.child_execution])
     if run.due is not None:
         what = "is retried" if run.state is State.RETRYING else "goes on"
-        return _cause(run, "TIMER", f"{what} at {_clock(run.due)}", until=run.due)
+        return _cause(run, "TIMER", f"{what} at {moment(run.due)}", until=run.due)
     if run.state is State.RUNNING:
         return _cause(run, "RUNNING", "is running in the executor")
     return None
@@ -231,7 +231,7 @@ def _of_task(facts: Facts, run: TaskRun, lease: LeaseFact | None) -> Cause | Non
 def _submitted(facts: Facts, run: TaskRun, lease: LeaseFact) -> Cause:
     able = [worker for worker in facts.workers if worker.live and _serves(worker, lease.queue)]
     if not able:
-        there = _some([f"{one.name} ({', '.join(one.info.get('queues', ()))})" for one in facts.workers if one.live])
+        there = some([f"{one.name} ({', '.join(one.info.get('queues', ()))})" for one in facts.workers if one.live])
         return _cause(
             run,
             "NO_WORKER",
@@ -246,7 +246,7 @@ def _submitted(facts: Facts, run: TaskRun, lease: LeaseFact) -> Cause:
     return _cause(
         run,
         "WORKERS_BUSY" if running >= slots else "WAITING_FOR_WORKER",
-        f"waits in queue `{lease.queue}` behind {ahead} others: {_many(len(able), 'worker')} with {running} of {slots} "
+        f"waits in queue `{lease.queue}` behind {ahead} others: {many(len(able), 'worker')} with {running} of {slots} "
         "slots in use",
         remedy="start more workers, or give them more slots" if running >= slots else None,
         since=lease.submitted,
@@ -296,14 +296,14 @@ def _due(timers: Sequence[TimerFact], kind: str) -> int | None:
     return next((timer.due for timer in timers if timer.kind == kind and not timer.fired), None)
 
 
-def _clock(at: int) -> str:
+def moment(at: int) -> str:
     return datetime.fromtimestamp(at // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
     return f"1 {what}" if count == 1 else f"{count} {what}s"
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

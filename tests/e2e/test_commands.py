@@ -155,6 +155,31 @@ def test_flows_are_listed_read_back_byte_for_byte_and_deleted(command, flow) -> 
     assert command("flows", "get", "e2e", "kept")[0] == 1
 
 
+SCHEDULED = """
+    id: sched.uled
+    namespace: e2e
+    tasks:
+      - id: say
+        type: core.log.Log
+        message: hi
+    triggers:
+      - id: leap
+        type: core.trigger.Schedule
+        cron: "0 3 29 2 *"
+"""
+
+
+def test_a_flow_says_when_its_schedule_fires(command, flow) -> None:
+    assert command("flows", "deploy", flow(SCHEDULED))[0] == 0
+    code, out, err = command("why", "e2e.sched.uled", "--trigger", "leap")
+    assert code == 0, err
+    assert "flow e2e.sched.uled" in out
+    assert "trigger leap (core.trigger.Schedule)" in out
+    assert "NEXT_DATE" in out or "NOT_SEEN" in out or "LOOKING" in out
+    code, _, err = command("why", "e2e.sched.uled", "--trigger", "leaf")
+    assert (code, "Unable to find trigger leaf" in err) == (1, True)
+
+
 def test_an_expression_is_evaluated_with_what_an_execution_knows(command, flow) -> None:
     identity = json.loads(command("run", flow(HELLO), "-o", "json")[1])["id"]
     assert command("eval", "{{ inputs.name | upper }}", "--execution", identity)[1] == "WORLD\n"

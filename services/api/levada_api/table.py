@@ -11,7 +11,7 @@ from levada_api.executions import actions, bulk, evaluate, file, follow, read, s
 from levada_api.flows import checking, crud, importing, many, search
 from levada_api.gateway import files, lines, task, work
 from levada_api.gateway.door import for_workers
-from levada_api.operations import dead_letters, reconcile, why
+from levada_api.operations import dead_letters, reconcile, why, why_flow
 from levada_api.routing import Handler, Permission, Route, Router
 
 T = "/api/v1/{tenant}"
@@ -123,6 +123,7 @@ BULK = ("restart", "replay", "pause", "resume", "change-status", "labels", "forc
 #: Levada's own routes for those who operate it.
 OPERATIONS: tuple[Row, ...] = (
     ("GET", f"{X}/why", why.why, "execution:read"),
+    ("GET", f"{T}/flows/{{namespace}}/{{id}}/why", why_flow.why, "flow:read"),
     ("GET", f"{T}/dead-letters", dead_letters.search, "instance:read"),
     ("GET", f"{T}/dead-letters/{{letter}}", dead_letters.get, "instance:read"),
     ("POST", f"{T}/dead-letters/{{letter}}/replay", dead_letters.replay, "instance:update"),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from levada.bus.port import COMMANDS, Outgoing
+from levada_scheduler.main import compose
 
 SHELL = """
 id: shell
@@ -46,6 +47,55 @@ async def test_why_of_an_execution_that_only_a_dead_letter_remembers(server: Any
     await buried(server)
     answer = (await server.get("/executions/E/why")).json()
     assert (answer["state"], answer["causes"][0]["code"]) == (None, "DEAD_LETTER")
+
+
+SCHEDULED = """
+id: nightly
+namespace: company.team
+tasks:
+  - id: log
+    type: io.kestra.plugin.core.log.Log
+    message: hi
+triggers:
+  - id: night
+    type: io.kestra.plugin.core.trigger.Schedule
+    cron: "0 3 * * *"
+  - id: door
+    type: io.kestra.plugin.core.trigger.Webhook
+    key: abcdefgh
+"""
+
+
+async def test_why_of_a_flow_goes_through_its_triggers(server: Any) -> None:
+    await server.deploy(SCHEDULED)
+    answer = (await server.get("/flows/company.team/nightly/why")).json()
+    assert (answer["namespace"], answer["flowId"], answer["revision"]) == ("company.team", "nightly", 1)
+    assert [cause["code"] for cause in answer["causes"]] == ["NO_SCHEDULER"]
+    assert {each["triggerId"]: each["causes"][0]["code"] for each in answer["triggers"]} == {
+        "night": "NOT_SEEN",
+        "door": "WEBHOOK",
+    }
+    one = (await server.get("/flows/company.team/nightly/why?triggerId=door")).json()
+    assert [each["triggerId"] for each in one["triggers"]] == ["door"]
+    assert (await server.get("/flows/company.team/nightly/why?triggerId=window")).status == 404
+    assert (await server.get("/flows/company.team/daily/why")).status == 404
+
+
+async def test_why_of_a_flow_whose_schedule_a_scheduler_looks_after(server: Any) -> None:
+    await server.deploy(SCHEDULED)
+    platform = server.platform
+    await platform.members.beat("scheduler", "s", 60, {})
+    scheduler = compose(platform)
+    await scheduler._declaring()
+    await scheduler._firing()
+    answer = (await server.get("/flows/company.team/nightly/why?triggerId=night")).json()
+    assert answer["causes"] == []
+    (night,) = answer["triggers"]
+    assert night["causes"][0]["code"] == "NEXT_DATE"
+    assert night["nextDate"] > await platform.triggers.now()
+    await server.post("/flows/disable/by-ids", json=[{"namespace": "company.team", "id": "nightly"}])
+    off = (await server.get("/flows/company.team/nightly/why")).json()
+    assert off["causes"][0]["code"] == "FLOW_DISABLED"
 
 
 async def test_a_dead_letter_is_shown_with_its_message(server: Any) -> None:
