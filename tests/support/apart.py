@@ -20,6 +20,8 @@ from product import LEVADA, Process
 
 TOKEN = "the-workers-token-of-the-tests"
 READY_S = 30.0
+HIDDEN = ("LEVADA_DATABASE_", "LEVADA_STORAGE_", "SECRET_")
+"""What workers are not told."""
 
 
 class Service:
@@ -87,8 +89,7 @@ class Apart:
         name = name or kind
         own = dict(self.env)
         if kind == "worker":
-            for hidden in ("LEVADA_DATABASE_URL", "LEVADA_STORAGE_URL", "SECRET_PASSWORD"):
-                del own[hidden]
+            own = {name: told for name, told in own.items() if not name.startswith(HIDDEN)}
             own["LEVADA_WORKER_GATEWAY_URL"] = ",".join(
                 each.url for each in self.services.values() if each.kind == "api"
             )

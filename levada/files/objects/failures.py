@@ -84,6 +84,8 @@ def _refusal(status: int, code: str, shown: str, place: str) -> str:
 
 def _unreachable(said: str, details: str, place: str) -> LevadaError:
     """No answer came: say how far the request got."""
+    if "redirect" in said:  # the client does not follow, because a request is signed for one region
+        return StorageUnusable(_refusal(301, "", "it sends us elsewhere", place))
     if "certificate" in details or "UnknownIssuer" in details:
         return StorageUnusable(
             f"{place} shows a certificate that nobody here trusts: set storage.ca_file to its signer's"

@@ -40,7 +40,7 @@ def _number(call: Call, name: str) -> int | None:
 
 
 def version_of(stat: Stat) -> str:
-    return f"{stat.size}-{stat.modified}"
+    return stat.version or f"{stat.size}-{stat.modified}"
 
 
 async def get(call: Call) -> web.StreamResponse:
