@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from levada.bus.memory import MemoryBus
 from levada.bus.port import COMMANDS, Bus
 from levada.bus.postgres import PostgresBus
-from levada.database import PLAN_ONCE, Database
+from levada.database import PLAN_ONCE, Database, translated
 from levada.engine import outputs
 from levada.files.memory import MemoryFiles
 from levada.files.port import Files
@@ -380,11 +380,8 @@ class Platform:
 
 async def _migrated(database: Database) -> None:
     """Raise Transient unless the schema is what this release needs."""
-    connection = await database.connect()
-    try:
+    async with database.connection() as connection:
         missing = await migrate.pending(connection)
-    finally:
-        await connection.close(timeout=10)
     if missing:
         raise Transient(f"the database lacks {', '.join(missing)}: run `levada migrate`")
 
@@ -393,5 +390,7 @@ async def _migrate(database: Database) -> None:
     connection = await database.connect()
     try:
         await migrate.migrate(connection)
+    except Exception as error:
+        raise translated(error) from error
     finally:
         await connection.close(timeout=10)

@@ -90,7 +90,7 @@ async def _connected(dsn: str, wait_s: float) -> Connection:
             return await Database(dsn, name="levada migrate").connect()
         except Transient as error:
             if loop.time() >= deadline:
-                raise Unreachable(f"{error}; check database.url (LEVADA_DATABASE_URL)") from error
+                raise Unreachable(str(error)) from error
             screen.note(f"waiting for the database: {error}")
             await asyncio.sleep(POLL_S)
 
