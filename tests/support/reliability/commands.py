@@ -38,7 +38,7 @@ BUSES = ("standalone", "postgres", "kafka")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.harness in ("all", "page"):
         return int(options.run(options))
     return _play(options)
@@ -64,9 +64,9 @@ def _play(options: argparse.Namespace) -> int:
     return 0 if report.passed else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Prove that Levada keeps its promises.")
-    harnesses = parser.add_subparsers(dest="harness", required=True)
+def parser() -> argparse.ArgumentParser:
+    made_ = argparse.ArgumentParser(prog="python -m tests.chaos", description="Prove that Levada keeps its promises.")
+    harnesses = made_.add_subparsers(dest="harness", required=True)
     _gremlin(harnesses)
     _crashpoint(harnesses)
     _netsplit(harnesses)
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _mutants(harnesses)
     every.command(harnesses)
     page.command(harnesses)
-    return parser
+    return made_
 
 
 def _new(harnesses: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str, run: object) -> argparse.ArgumentParser:  # fmt: skip

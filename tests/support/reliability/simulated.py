@@ -95,5 +95,9 @@ def _spread(work: Callable[[Any], Any], orders: Iterable[Any]) -> Iterable[Any]:
     """Do the orders in processes of their own, one per core, and return the results as they come."""
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=spawning) as pool:
-        for done in as_completed([pool.submit(work, order) for order in orders]):
-            yield done.result()
+        try:
+            for done in as_completed([pool.submit(work, order) for order in orders]):
+                yield done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # whoever is interrupted does not want the rest
+            raise
