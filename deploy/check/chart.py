@@ -18,7 +18,7 @@ import kubernetes_validate
 import yaml
 
 KUBERNETES = "1.31"
-WORKERS_MAY_NOT_KNOW = ("LEVADA_DATABASE_", "LEVADA_KAFKA_", "LEVADA_BASIC_AUTH_")
+WORKERS_MAY_NOT_KNOW = ("LEVADA_DATABASE_", "LEVADA_KAFKA_", "LEVADA_BASIC_AUTH_", "LEVADA_STORAGE_", "AZURE_", "AWS_")
 
 
 def _object(required: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> dict[str, Any]:

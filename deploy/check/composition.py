@@ -14,7 +14,7 @@ import tools
 import yaml
 
 SERVICES = frozenset({"api", "webhook", "scheduler", "executor", "indexer", "worker"})
-FORBIDDEN_TO_WORKERS = ("LEVADA_DATABASE_", "LEVADA_KAFKA_", "LEVADA_BASIC_AUTH_")
+FORBIDDEN_TO_WORKERS = ("LEVADA_DATABASE_", "LEVADA_KAFKA_", "LEVADA_BASIC_AUTH_", "LEVADA_STORAGE_")
 HARDENED = {"read_only": True, "user": "10001:10001", "cap_drop": ["ALL"]}
 
 

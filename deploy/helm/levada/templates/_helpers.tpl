@@ -47,7 +47,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ include "levada.commonEnv" . }}
 {{ include "levada.secretEnv" (dict "name" "LEVADA_DATABASE_URL" "secret" (required "database.existingSecret names a Secret with the address of Postgres" .Values.database.existingSecret) "key" .Values.database.key) }}
 - {name: LEVADA_DATABASE_POOL_SIZE, value: {{ .Values.database.poolSize | quote }}}
-- {name: LEVADA_STORAGE_URL, value: "file:///storage"}
+{{ include "levada.storageEnv" . }}
 {{- $auth := required "auth.existingSecret names a Secret with username and password" .Values.auth.existingSecret }}
 {{ include "levada.secretEnv" (dict "name" "LEVADA_BASIC_AUTH_USERNAME" "secret" $auth "key" "username") }}
 {{ include "levada.secretEnv" (dict "name" "LEVADA_BASIC_AUTH_PASSWORD" "secret" $auth "key" "password") }}
@@ -72,6 +72,36 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end -}}
 
+{{- define "levada.storageEnv" -}}
+{{- $storage := .Values.storage }}
+{{- if not $storage.url }}
+- {name: LEVADA_STORAGE_URL, value: "file:///storage"}
+{{- else }}
+- {name: LEVADA_STORAGE_URL, value: {{ $storage.url | quote }}}
+{{- with $storage.endpoint }}
+- {name: LEVADA_STORAGE_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
+{{- with $storage.region }}
+- {name: LEVADA_STORAGE_REGION, value: {{ . | quote }}}
+{{- end }}
+{{- if $storage.caSecret }}
+- {name: LEVADA_STORAGE_CA_FILE, value: /etc/levada-storage/ca.crt}
+{{- end }}
+{{- if and $storage.existingSecret (hasPrefix "s3:" $storage.url) }}
+{{ include "levada.secretEnv" (dict "name" "LEVADA_STORAGE_ACCESS_KEY" "secret" $storage.existingSecret "key" "access-key") }}
+{{ include "levada.secretEnv" (dict "name" "LEVADA_STORAGE_SECRET_KEY" "secret" $storage.existingSecret "key" "secret-key") }}
+{{- end }}
+{{- range $name, $key := $storage.secretEnv }}
+{{ include "levada.secretEnv" (dict "name" $name "secret" (required "storage.existingSecret names the Secret that storage.secretEnv takes from" $storage.existingSecret) "key" $key) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Where the certificate of an object store is found. */}}
+{{- define "levada.storageTls" -}}
+{{- if and .Values.storage.url .Values.storage.caSecret -}}true{{- end -}}
+{{- end -}}
+
 {{- define "levada.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001
@@ -87,13 +117,14 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* The top of every pod's spec. */}}
+{{/* The top of every pod's spec: root, and the name of its service account. */}}
 {{- define "levada.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .Values.serviceAccount.name }}
+{{- with .account }}
 serviceAccountName: {{ . }}
 {{- end }}
+{{- with .root }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets: {{ toYaml . | nindent 2 }}
 {{- end }}
@@ -101,6 +132,7 @@ imagePullSecrets: {{ toYaml . | nindent 2 }}
 priorityClassName: {{ . }}
 {{- end }}
 securityContext: {{ include "levada.podSecurity" . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{/* Probes on the management port. A pod that only waits for Postgres or Kafka is alive and not ready. */}}
