@@ -1,8 +1,8 @@
 """Checks of readiness that several services share. Each raises with a text that says what is wrong and what helps.
 
 `register` adds those that every process with a platform has: the database answers, its clock and ours agree, the bus
-answers, files can be stored, there is space on the disks. A service adds what is its own: partitions assigned, what was there before it came is
-applied (`CaughtUp`).
+answers, files can be stored, there is space on the disks. A service adds what is its own: partitions assigned, what was
+there before it came is applied (`CaughtUp`).
 """
 
 from __future__ import annotations
