@@ -65,6 +65,20 @@ def test_without_kafka_nothing_speaks_of_kafka(helm: Path) -> None:
     assert "topics" not in text
 
 
+def test_with_an_object_store_no_pods_share_a_volume(rendered: str, helm: Path) -> None:
+    assert "persistentVolumeClaim" not in rendered
+    assert "persistentVolumeClaim" in chart.render(CHART, helm, MINIMAL).stdout
+    pods = [each for each in yaml.safe_load_all(rendered) if each and each["kind"] == "Deployment"]
+    for pod in pods:
+        spec = pod["spec"]["template"]["spec"]
+        worker = pod["metadata"]["labels"]["app.kubernetes.io/component"] == "worker"
+        assert spec["serviceAccountName"] == ("levada-tasks" if worker else "levada"), (
+            "whose credentials it may be given"
+        )
+        told = {one["name"] for container in spec["containers"] for one in container["env"]}
+        assert ("LEVADA_STORAGE_SECRET_KEY" in told) is not worker
+
+
 def test_everything_that_can_be_switched_on_is_there(rendered: str) -> None:
     kinds = {document["kind"] for document in yaml.safe_load_all(rendered) if document}
     assert kinds == {
@@ -95,6 +109,7 @@ def test_everything_that_can_be_switched_on_is_there(rendered: str) -> None:
         ("terminationGracePeriodSeconds: 45", "terminationGracePeriodSeconds: 20", "before its own grace"),
         ("LEVADA_WORKER_SLOTS", "LEVADA_WORKER_SLOT", "unknown environment variable"),
         ("LEVADA_WORKER_TAGS", "LEVADA_KAFKA_CLIENT_ID", "may not know LEVADA_KAFKA_CLIENT_ID"),
+        ("LEVADA_WORKER_TAGS", "LEVADA_STORAGE_REGION", "may not know LEVADA_STORAGE_REGION"),
         ("maxReplicaCount: 8", "maxReplicas: 8", "maxReplicaCount"),
         ("type: prometheus", "type: promethius", "prometheus"),
         ("name: check-executor}\n  minReplica", "name: nobody}\n  minReplica", "not there"),
