@@ -55,6 +55,7 @@ def _submit(turn: Turn, run: TaskRun, node: Node, kind: JobKind, task: JobTask) 
         task=task,
         kind=kind,
         queue=queue_of(turn, node),
+        if_no_worker=fallback_of(turn, node),
         variables=slice_of(turn, run, node, task),
         value=run.value,
         iteration=run.iteration,
@@ -67,6 +68,13 @@ def _submit(turn: Turn, run: TaskRun, node: Node, kind: JobKind, task: JobTask) 
 def queue_of(turn: Turn, node: Node) -> str:
     """Return the route of the task: its own choice of worker, else its flow's."""
     return routes.of_group(node.task.worker_group or turn.plan.flow.worker_group)
+
+
+def fallback_of(turn: Turn, node: Node) -> str | None:
+    """Return what is to be done when no worker serves the route of the task; None where it shall wait."""
+    group = node.task.worker_group or turn.plan.flow.worker_group or {}
+    chosen = group.get("fallback")
+    return None if chosen in (None, "WAIT") else str(chosen)
 
 
 def slice_of(turn: Turn, run: TaskRun, node: Node, task: JobTask) -> dict[str, Any]:

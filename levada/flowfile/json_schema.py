@@ -125,14 +125,14 @@ def flow(registry: Registry) -> Schema:
         "input": _input(),
         "workerGroup": {
             "type": "object",
-            "properties": {"key": _TEXT, "fallback": {"enum": ["FAIL", "WAIT", "CANCEL"]}},
+            "properties": {"key": _TEXT, "fallback": {"enum": ["WAIT", "FAIL", "CANCEL", "IGNORE"]}},
         },
         "workerSelector": {
             "type": "object",
             "properties": {
                 "tags": {"type": "array", "items": _TEXT},
                 "match": {"enum": ["ALL", "ANY"]},
-                "fallback": {"enum": ["FAIL", "WAIT", "CANCEL", "IGNORE"]},
+                "fallback": {"enum": ["WAIT", "FAIL", "CANCEL", "IGNORE"]},
             },
         },
     }

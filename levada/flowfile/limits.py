@@ -155,12 +155,12 @@ def worker_group(node: Node) -> dict[str, object] | None:
         if key is not None and (is_dynamic(key) or not routes.TAG.fullmatch(key)):
             group.error("key", f"`{key}` is no name of a queue: letters, digits, `-`, `_` and `.`, no expression")
         out["key"] = key
-        _fallback(group, out, ("WAIT", "FAIL", "CANCEL"))
+        _fallback(group, out)
         group.finish("workerGroup")
     if selector is not None:
         out["tags"] = _tags(selector)
         out["match"] = selector.choice("match", ("ALL", "ANY"), "ALL")
-        _fallback(selector, out, ("FAIL", "WAIT", "CANCEL", "IGNORE"))
+        _fallback(selector, out)
         selector.finish("workerSelector")
     return out
 
@@ -186,13 +186,11 @@ def _tags(node: Node) -> list[str]:
     return tags
 
 
-def _fallback(node: Node, out: dict[str, object], options: tuple[str, ...]) -> None:
-    chosen = node.choice("fallback", options)
+def _fallback(node: Node, out: dict[str, object]) -> None:
+    """Read what is to be done while no worker serves the queue; without it the task waits."""
+    chosen = node.choice("fallback", ("WAIT", "FAIL", "CANCEL", "IGNORE"))
     if chosen is not None:
         out["fallback"] = chosen
-        if chosen != "WAIT":
-            text = f"`{chosen}` has no effect: tasks wait until a worker serves their queue (`levada why` names it)"
-            node.report.warn(node.at("fallback"), text)
 
 
 def identifier(node: Node, pattern: re.Pattern[str], maximum: int, *, of: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, MutableMapping, Sequence
 from typing import Protocol, TypeVar
 
-from levada.jobs.commands import CommandLog, started
-from levada.model import jobs, routes
-from levada.model.commands import TaskFinished, TaskProgressed, WorkerLost
-from levada.model.jobs import Claim, Grant, Held
+from levada.jobs.commands import CommandLog, refused, started
+from levada.model import routes
+from levada.model.commands import Command, TaskFinished, TaskProgressed, WorkerLost
+from levada.model.jobs import Claim, Grant, Held, Job, decode
 
 TOKEN_BYTES = 16
 
@@ -44,7 +44,7 @@ L = TypeVar("L", bound=Lease)
 
 
 class MemoryJobs:
-    """`Jobs`, `LeaseKeeper` and `LeaseReader`. `leases` is shared with the store: (execution id, task run id) -> lease."""
+    """`Jobs`, `LeaseKeeper`, `LeaseReader` and `Stranded`. `leases` is shared with the store: (execution id, task run id) -> lease."""
 
     def __init__(
         self, leases: MutableMapping[tuple[str, str], L], commands: CommandLog, clock: Clock, *, lease_s: float = 30.0
@@ -72,7 +72,7 @@ class MemoryJobs:
         claims = []
         for lease in waiting[: max(limit, 0)]:
             token = self._clock.random_bytes(TOKEN_BYTES).hex()
-            claim = Claim(job=jobs.decode(lease.job), token=token, lease_until=now + self._lease_us)
+            claim = Claim(job=decode(lease.job), token=token, lease_until=now + self._lease_us)
             lease.state, lease.worker, lease.token, lease.until = "claimed", worker, token, claim.lease_until
             claims.append(claim)
         if claims:
@@ -132,6 +132,41 @@ class MemoryJobs:
                 del self._leases[key]
         return len(due)
 
+    async def routes(self) -> list[str]:
+        return sorted({lease.queue for lease in self._leases.values() if lease.state == "submitted"})
+
+    async def stranded(self, route: str, older_us: int, limit: int) -> list[Job]:
+        before = self._clock.now_us() - older_us
+        waiting = [lease for lease in self._leases.values() if lease.state == "submitted" and lease.queue == route]
+        waiting.sort(key=lambda lease: (-lease.priority, lease.submitted))
+        found = [decode(lease.job) for lease in waiting if lease.submitted < before]
+        return [job for job in found if job.if_no_worker is not None][:limit]
+
+    async def refuse(self, jobs: Sequence[Job], who: str, why: str) -> list[Job]:
+        now, told, done = self._clock.now_us(), list[Command](), list[Job]()
+        for job, lease in self._still(jobs):
+            token = self._clock.random_bytes(TOKEN_BYTES).hex()
+            claim = Claim(job=job, token=token, lease_until=now + self._lease_us)
+            lease.state, lease.worker, lease.token, lease.until = "claimed", who, token, claim.lease_until
+            told += [started(claim, who, now), refused(claim, why, now)]
+            done.append(job)
+        await self._commands.send(told)
+        return done
+
+    async def reroute(self, jobs: Sequence[Job], route: str) -> list[Job]:
+        moved = []
+        for job, lease in self._still(jobs):
+            lease.queue = route
+            moved.append(job)
+        return moved
+
+    def _still(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Lease]]:
+        """Yield those of the attempts that still wait."""
+        for job in jobs:
+            lease = self._leases.get((job.execution_id, job.task_run_id))
+            if lease is not None and (lease.state, lease.attempt) == ("submitted", job.attempt):
+                yield job, lease
+
     async def grants(self, held: Sequence[Held]) -> list[Grant | None]:
         return [self._grant(one) for one in held]
 
@@ -139,7 +174,7 @@ class MemoryJobs:
         lease = self._leases.get((held.execution_id, held.task_run_id))
         if lease is None or (lease.token, lease.attempt) != (held.token, held.attempt):
             return None
-        job = jobs.decode(lease.job)
+        job = decode(lease.job)
         return Grant(
             held=held,
             tenant=job.tenant,

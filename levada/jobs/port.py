@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from levada.model.commands import TaskFinished, TaskProgressed
-from levada.model.jobs import Claim, Grant, Held
+from levada.model.jobs import Claim, Grant, Held, Job
 
 
 class Jobs(Protocol):
@@ -44,6 +44,22 @@ class LeaseKeeper(Protocol):
 
         A lease that was marked but not forgotten (a crash in between) is turned into one again.
         """
+
+
+class Stranded(Protocol):
+    """Waiting attempts that nobody will take, because no worker serves their route (model/routes.py)."""
+
+    async def routes(self) -> list[str]:
+        """Return the routes that have something waiting."""
+
+    async def stranded(self, route: str, older_us: int, limit: int) -> list[Job]:
+        """Return attempts of a route that have waited for so long and say what to do without a worker (`if_no_worker`)."""
+
+    async def refuse(self, jobs: Sequence[Job], who: str, why: str) -> list[Job]:
+        """Fail these attempts, if they still wait, in the name of `who`; return which."""
+
+    async def reroute(self, jobs: Sequence[Job], route: str) -> list[Job]:
+        """Let these attempts, if they still wait, be taken by the workers of another route; return which."""
 
 
 class LeaseReader(Protocol):

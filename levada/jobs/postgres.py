@@ -27,11 +27,11 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from levada.database import Database, Statements
-from levada.jobs.commands import CommandLog, given_back, started
+from levada.jobs.commands import CommandLog, given_back, refused, started
 from levada.jobs.dealing import Dealer, Dealt, Kind, Want, shared_out
-from levada.model import jobs, routes
+from levada.model import routes
 from levada.model.commands import TaskFinished, TaskProgressed, WorkerLost
-from levada.model.jobs import Claim, Grant, Held
+from levada.model.jobs import Claim, Grant, Held, Job, decode
 
 SQL = Statements(Path(__file__).parent / "sql")
 
@@ -45,7 +45,7 @@ LOST_AGAIN_S = 5.0
 
 
 class PostgresJobs:
-    """`Jobs`, `LeaseKeeper` and `LeaseReader`; one per process."""
+    """`Jobs`, `LeaseKeeper`, `LeaseReader` and `Stranded`; one per process."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class PostgresJobs:
             return found
         places = dict(zip(tokens, order, strict=True))
         for job, token in rows:
-            found[places[token]].append(Claim(job=jobs.decode(job), token=token, lease_until=until))
+            found[places[token]].append(Claim(job=decode(job), token=token, lease_until=until))
         for claims in found:
             claims.sort(key=lambda claim: -claim.job.priority)
         self._failpoint("jobs.claimed")
@@ -100,8 +100,7 @@ class PostgresJobs:
 
     async def _routes(self, queues: Sequence[str], tags: Sequence[str]) -> list[str]:
         """Return the routes that have something waiting which a worker with these tags may take."""
-        rows = await self._database.fetch(SQL["routes"])
-        return [route for (route,) in rows if routes.serves(route, queues, tags)]
+        return [route for route in await self.routes() if routes.serves(route, queues, tags)]
 
     async def announce(self, dealt: Dealt[Claim]) -> None:
         now = self._now_us()
@@ -160,6 +159,28 @@ class PostgresJobs:
         await self._database.execute(SQL["forget_lost"], *ids)
         return len(lost)
 
+    async def routes(self) -> list[str]:
+        return [route for (route,) in await self._database.fetch(SQL["routes"])]
+
+    async def stranded(self, route: str, older_us: int, limit: int) -> list[Job]:
+        rows = await self._database.fetch(SQL["stranded"], route, self._now_us() - older_us, limit)
+        found = [decode(job) for (job,) in rows]
+        return [job for job in found if job.if_no_worker is not None]
+
+    async def refuse(self, jobs: Sequence[Job], who: str, why: str) -> list[Job]:
+        until = await self._now() + self._lease_us
+        tokens = [self._random_bytes(TOKEN_BYTES).hex() for _ in jobs]
+        rows = await self._database.fetch(SQL["claim_these"], *_named(jobs), tokens, who, until)
+        claims = [Claim(job=decode(job), token=token, lease_until=until) for job, token in rows]
+        now = self._now_us()
+        # A crash before this lets their leases run out: they are submitted again, and refused again.
+        await self._commands.send([said for one in claims for said in (started(one, who, now), refused(one, why, now))])
+        return [claim.job for claim in claims]
+
+    async def reroute(self, jobs: Sequence[Job], route: str) -> list[Job]:
+        moved = {tuple(row) for row in await self._database.fetch(SQL["reroute"], *_named(jobs), route)}
+        return [job for job in jobs if (job.execution_id, job.task_run_id) in moved]
+
     async def grants(self, held: Sequence[Held]) -> list[Grant | None]:
         if not held:
             return []
@@ -193,6 +214,11 @@ class PostgresJobs:
     async def close(self) -> None:
         await self._withdrawn.close()
         await self._dealer.close()
+
+
+def _named(jobs: Sequence[Job]) -> tuple[list[str], list[str], list[int]]:
+    """Return the natural keys of attempts as columns."""
+    return [job.execution_id for job in jobs], [job.task_run_id for job in jobs], [job.attempt for job in jobs]
 
 
 class _Withdrawn:

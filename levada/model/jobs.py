@@ -56,6 +56,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: str | None = None
     iteration: int | None = None
     on_worker_lost: str = "retry"
+    #: What is done when no worker serves the route: FAIL, CANCEL (the execution) or IGNORE (the choice of worker); None: it
+    #: waits. The work queue looks for this name in the encoded job.
+    if_no_worker: str | None = None
     trace_parent: str | None = None
     plugin_defaults: list[dict[str, Any]] = []
 

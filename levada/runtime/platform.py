@@ -18,7 +18,7 @@ from levada.engine import outputs
 from levada.files.memory import MemoryFiles
 from levada.files.port import Files
 from levada.jobs.memory import MemoryJobs
-from levada.jobs.port import Jobs, LeaseKeeper, LeaseReader
+from levada.jobs.port import Jobs, LeaseKeeper, LeaseReader, Stranded
 from levada.jobs.postgres import PostgresJobs
 from levada.model.errors import Transient
 from levada.runtime.accepting import AcceptedCommands
@@ -76,6 +76,7 @@ class Platform:
     jobs: Jobs
     leases: LeaseKeeper
     claims: LeaseReader
+    stranded: Stranded
     executions: ExecutionStore
     flows: FlowStore
     queries: ExecutionQueries
@@ -237,7 +238,7 @@ class Platform:
             idle_poll_s=config.bus.poll_interval,
             failpoint=failpoint,
         )
-        self.jobs = self.leases = self.claims = jobs
+        self.jobs = self.leases = self.claims = self.stranded = jobs
         self._notify = self._ringer(JOBS_CHANNEL, jobs.notify)
         self.executions = pg.PostgresExecutionStore(
             hot,
@@ -272,7 +273,7 @@ class Platform:
         platform.dead_letters = memory.MemoryDeadLetters(tables)
         platform.diagnosis = memory.MemoryDiagnosis(tables)
         jobs = MemoryJobs(tables.leases, platform.commands, clock, lease_s=platform.config.worker.lease)
-        platform.jobs = platform.leases = platform.claims = jobs
+        platform.jobs = platform.leases = platform.claims = platform.stranded = jobs
         platform._notify = jobs.notify
         platform.executions = memory.MemoryExecutionStore(tables, now_us=clock.now_us, index=outputs.rebuild)
         platform.flows = memory.MemoryFlowStore(tables)

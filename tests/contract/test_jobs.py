@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec import structs
 from worlds import PARTITIONS, Owner, World, changed, created, execution, submitted
 
 from levada.bus.port import COMMANDS
@@ -317,3 +318,48 @@ async def test_what_a_claim_is_worth_follows_its_lease(world: World, owner: Owne
     first, second = await world.jobs.grants([a, b])
     assert first.lease == "cancel"
     assert second is None or second.lease is None
+
+
+async def stranded(owner: Owner, id: str, fallback: str | None, queue: str = "gpu") -> None:
+    made = execution(id)
+    await owner.commit(created(made))
+    write = submitted(made, "a", queue=queue)
+    write.submitted = [structs.replace(one, if_no_worker=fallback) for one in write.submitted]
+    await owner.commit(write)
+
+
+async def test_what_waits_and_says_what_to_do_without_a_worker_is_found(world: World, owner: Owner) -> None:
+    await stranded(owner, "e1", "FAIL")
+    await stranded(owner, "e2", None)
+    await stranded(owner, "e3", "IGNORE", queue="cpu")
+    assert await world.jobs.routes() == ["cpu", "gpu"]
+    assert await world.jobs.stranded("gpu", 60_000_000, 10) == []  # not for so long
+    world.clock.pass_s(60)
+    (found,) = await world.jobs.stranded("gpu", 50_000_000, 10)
+    assert (found.execution_id, found.if_no_worker) == ("e1", "FAIL")
+
+
+async def test_an_attempt_that_is_refused_fails_and_is_nobodys(world: World, owner: Owner) -> None:
+    await stranded(owner, "e1", "FAIL")
+    await stranded(owner, "e2", "FAIL")
+    world.clock.pass_s(60)
+    waiting = await world.jobs.stranded("gpu", 1, 10)
+    (taken,) = await world.jobs.claim("w1", ["gpu"], 1, timeout_s=0.0)  # a worker that came in between wins
+    refused = await world.jobs.refuse(waiting, "nobody", "no worker")
+    assert [one.execution_id for one in refused] == ["e2" if taken.job.execution_id == "e1" else "e1"]
+    assert await world.jobs.refuse(waiting, "nobody", "no worker") == []
+    assert await claim(world, queues=("gpu",)) == []
+    said = [one for one in await on_the_bus(world) if one.execution_id == refused[0].execution_id]
+    begun, ended = said
+    assert (begun.worker, ended.state, ended.error) == ("nobody", State.FAILED, "no worker")
+    assert begun.token == ended.token
+
+
+async def test_an_attempt_may_be_let_to_other_workers(world: World, owner: Owner) -> None:
+    await stranded(owner, "e1", "IGNORE")
+    world.clock.pass_s(60)
+    waiting = await world.jobs.stranded("gpu", 1, 10)
+    assert [one.execution_id for one in await world.jobs.reroute(waiting, "default")] == ["e1"]
+    (taken,) = await claim(world)
+    assert taken.job.execution_id == "e1"
+    assert await world.jobs.reroute(waiting, "gpu") == []

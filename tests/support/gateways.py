@@ -80,6 +80,8 @@ class JobsOverHttp:
         self.cancelled = far.cancelled
         self.report = far.report
         self.expire: Callable[[int], Any] = near.expire
+        self.routes, self.stranded = near.routes, near.stranded
+        self.refuse, self.reroute = near.refuse, near.reroute
         self.notify: Callable[[], None] = near.notify
         self.grants = near.grants
 

@@ -16,7 +16,7 @@ from levada import engine, plugins
 from levada.bus.port import COMMANDS
 from levada.flowfile.cache import FlowCache
 from levada.model.errors import Transient
-from levada.runtime import readiness, sealing
+from levada.runtime import readiness, sealing, workers
 from levada.runtime.accepting import AcceptedCommands
 from levada.runtime.clock import Clock
 from levada.runtime.failpoints import failpoint
@@ -24,6 +24,7 @@ from levada.runtime.partitions import Partitions
 from levada.runtime.platform import Platform
 from levada.runtime.published_lag import PublishedLag
 from levada.runtime.service import serve
+from levada_executor.deserted import Deserted
 from levada_executor.executor import Executor
 from levada_executor.flows import Flows
 from levada_executor.reconcile import Reconciler
@@ -86,6 +87,16 @@ class Parts:
         )
         self.timers = TimerLoop(platform.executions, platform.commands, clock, lambda: self.executor.owned)
         self.leases = LeaseLoop(platform.leases, clock, config.worker.lease / 3, self.leads)
+        self.deserted = Deserted(
+            platform.stranded,
+            platform.commands,
+            platform.log_sink,
+            clock,
+            workers=functools.partial(workers.known, platform),
+            leads=self.leads,
+            wake_workers=platform.notify_jobs,
+            patience_s=config.worker.lease,
+        )
         self.reconciler: Reconciler | None = None
         if platform.ingress is not None and isinstance(platform.commands, AcceptedCommands):
             self.reconciler = Reconciler(
@@ -118,6 +129,7 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
         parts.executor.run,
         parts.timers.run,
         parts.leases.run,
+        parts.deserted.run,
         functools.partial(_keep_house, platform, parts.leads),
     ]
     if parts.reconciler is not None:

@@ -34,7 +34,17 @@ def test_what_no_worker_could_ever_serve_is_refused(problems, written: str, mess
     assert message in "\n".join(problems(TASK % written))
 
 
-def test_a_fallback_that_does_nothing_is_said(read) -> None:
-    (warning,) = read(TASK % "workerGroup: {key: gpu, fallback: FAIL}").warnings
-    assert "has no effect" in warning
-    assert not read(TASK % "workerGroup: {key: gpu, fallback: WAIT}").warnings
+@pytest.mark.parametrize("fallback", ["WAIT", "FAIL", "CANCEL", "IGNORE"])
+@pytest.mark.parametrize(
+    "choice", ["workerGroup: {key: gpu, fallback: %s}", "workerSelector: {tags: [a], fallback: %s}"]
+)
+def test_what_is_done_without_a_worker_may_be_chosen(read, choice: str, fallback: str) -> None:
+    flow = read(TASK % (choice % fallback))
+    assert not flow.warnings
+    assert flow.flow.tasks[0].worker_group["fallback"] == fallback
+
+
+def test_another_fallback_is_refused(problems) -> None:
+    assert "must be one of WAIT, FAIL, CANCEL, IGNORE" in "\n".join(
+        problems(TASK % "workerGroup: {key: a, fallback: RUN}")
+    )

@@ -1,7 +1,5 @@
 """GET /executions/{id}/why: what keeps an execution. Levada's own route; the words are made in levada/runtime/why.py."""
 
-from typing import Any
-
 import msgspec
 from aiohttp import web
 
@@ -9,8 +7,8 @@ from levada.bus.port import COMMANDS
 from levada.model.errors import LevadaError
 from levada.model.execution import Execution
 from levada.model.ids import partition_of
+from levada.runtime import workers
 from levada.runtime.why import Facts, causes
-from levada.store.port import Member
 from levada_api import errors
 from levada_api.call import Call, json
 from levada_api.commands import load
@@ -55,7 +53,7 @@ async def _facts(call: Call) -> Facts:
         slots=await platform.diagnosis.slots(execution.flow_key) if execution is not None else (),
         accepted=await platform.diagnosis.accepted(id),
         letters=letters,
-        workers=await _workers(call),
+        workers=await workers.known(platform),
         ahead={queue: await platform.diagnosis.ahead(queue, lease.submitted or 0) for queue, lease in first.items()},
     )
 
@@ -64,16 +62,6 @@ async def _lag(call: Call, partition: int) -> int:
     platform = call.api.platform
     end = (await platform.bus.ends(COMMANDS)).get(partition, 0)
     return max(end - await platform.executions.done_off(partition), 0)
-
-
-async def _workers(call: Call) -> list[Member]:
-    """Return the workers that asked for work lately, and the one that runs in this very process if that is so."""
-    platform = call.api.platform
-    if platform.several:
-        return await platform.members.all("worker")
-    config, now = platform.config.worker, call.api.now()
-    info: dict[str, Any] = {"queues": list(config.queues), "tags": list(config.tags), "slots": config.slots}
-    return [Member(service="worker", name="of this process", started=now, lease_until=now, live=True, info=info)]
 
 
 async def _flow_error(call: Call, execution: Execution) -> str | None:
