@@ -9,18 +9,30 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from apart import Apart
 from installation import Installation, wait_until
+
+from levada.bus.broker import KafkaBroker
+from levada.bus.broker.program import Program
 
 pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.timeout(120)]
 
 SIZES_MIB = {"data": 224, "wal": 72, "storage": 16, "temp": 16}
 FREE_MIB = 4
+KAFKA_MIB = 80
+
+PAUSED = """\
+id: paused
+namespace: company.team
+tasks:
+  - {id: wait, type: core.flow.Pause}
+"""
 
 FLOWS = (
     """\
@@ -74,14 +86,18 @@ class Disk:
         subprocess.run(["umount", "-l", self.folder], check=True)
 
 
-@pytest.fixture(scope="module")
-def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Disk]]:
+def small_disk(folder: Path, size_mib: int) -> Disk:
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root can mount a small disk")
+    return Disk(folder, size_mib)
+
+
+@pytest.fixture(scope="module")
+def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Disk]]:
     folder, made = tmp_path_factory.mktemp("disks"), dict[str, Disk]()
     try:
         for name, size in SIZES_MIB.items():
-            made[name] = Disk(folder / name, size)
+            made[name] = small_disk(folder / name, size)
         yield made
     finally:
         for disk in made.values():
@@ -150,6 +166,46 @@ def started(server: Installation, times: int) -> tuple[list[str], list[str]]:
             assert answer.status == 503, answer.text
             refused.append(answer.json()["message"])
     return accepted, refused
+
+
+async def test_kafka(
+    tmp_path_factory: pytest.TempPathFactory, database: str, kafka_program: Program, topic_prefix: str
+) -> None:
+    """A broker ends itself; what is accepted meanwhile is in Postgres, and on the bus when it is back."""
+    folder = tmp_path_factory.mktemp("kafka")
+    small = small_disk(folder / "disk", KAFKA_MIB)
+    broker = KafkaBroker(small.folder / "broker")
+    services = Apart(folder, database, LEVADA_AUTH_MODE="none", LEVADA_KAFKA_REPLICATION_FACTOR="1")
+    try:
+        await broker.start()
+        services.env["LEVADA_KAFKA_BOOTSTRAP_SERVERS"] = broker.bootstrap
+        api, executor = services.start("api"), services.start("executor")
+        for each in (api, executor):
+            await asyncio.to_thread(each.wait_ready)
+        await asyncio.to_thread(services.deploy, PAUSED)
+        small.fill()
+        accepted = [await asyncio.to_thread(services.run, "paused") for _ in range(20)]
+        await until(lambda: not broker.running, "the broker to end")
+        accepted += [await asyncio.to_thread(services.run, "paused") for _ in range(20)]
+        await until(lambda: "nothing listens there" in str(executor.health()["details"]["bus"]), "readiness to tell")
+        small.empty()
+        await broker.start()
+        await asyncio.to_thread(executor.wait_ready)
+        await until(lambda: {state(services, id_) for id_ in accepted} == {"PAUSED"}, "all that was accepted")
+    finally:
+        await asyncio.to_thread(services.close)
+        await broker.stop(grace_s=0)
+        small.close()
+
+
+def state(services: Apart, id_: str) -> str | None:
+    """Return the state of an execution; None while it is accepted and nothing more."""
+    status, found = services.request("GET", f"/api/v1/main/executions/{id_}")
+    return str(found["state"]["current"]) if status == 200 else None
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    await asyncio.to_thread(wait_until, condition, what, 40.0)
 
 
 def test_data(server: Installation, disks: dict[str, Disk]) -> None:
