@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import certificates
+import obstore
 import pytest
-from objectstore import READER, FaultyWay, ObjectStore, faulty_way
+from objectstore import KEY, READER, SECRET, FaultyWay, ObjectStore, faulty_way
 
 from levada.files.errors import StorageUnusable
 from levada.files.objects.opening import Access, open_objects
@@ -20,8 +23,10 @@ from levada.model.errors import Transient, UserError
 from levada.runtime import readiness
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import Config
+from levada.runtime.config.tree import Storage
 from levada.runtime.health import Health
 from levada.runtime.platform import Platform
+from levada.runtime.storage import open_files
 
 MIB = 1 << 20
 
@@ -88,11 +93,11 @@ async def test_a_cancelled_upload_leaves_nothing_and_lets_go_of_its_source(s3: O
 
 
 async def test_more_files_than_one_answer_lists(s3: ObjectStore) -> None:
-    files, some = s3.files("many"), asyncio.Semaphore(16)
+    files, client, some = s3.files("many"), s3.client("many"), asyncio.Semaphore(8)
 
     async def put(number: int) -> None:
         async with some:
-            await files.put(f"/f/{number:04}", b"")
+            await obstore.put_async(client, f"f/{number:04}", b"")
 
     await asyncio.gather(*(put(number) for number in range(1010)))
     assert len(await files.list("/f")) == 1010
@@ -181,6 +186,19 @@ async def test_readiness_goes_with_the_store_and_comes_back(way: FaultyWay) -> N
     while not up:
         await asyncio.sleep(0.2)
         up, document = await health.readiness()
+
+
+async def test_a_certificate_of_an_own_authority_is_trusted_when_told(s3: ObjectStore, tmp_path: Path) -> None:
+    authority, server, _ = certificates.make(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(server.certificate, server.key)
+    async with faulty_way(s3, tls) as way:
+        with pytest.raises(StorageUnusable, match=r"nobody here trusts: set storage\.ca_file"):
+            await way.files("tls").check()
+        storage = Storage(url="s3://files/tls", endpoint=way.url, access_key=KEY, secret_key=SECRET, ca_file=authority)
+        files = await open_files(Config(storage=storage))
+        await files.put("/a", b"kept")
+        assert await files.read("/a") == b"kept"
 
 
 async def test_the_check_does_not_ask_each_time(way: FaultyWay) -> None:

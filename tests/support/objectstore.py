@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, web
 from installation import free_port
 from obstore.exceptions import BaseError
-from obstore.store import from_url
+from obstore.store import S3Store
 from yarl import URL
 
 from levada.files.objects.adapter import ObjectFiles
@@ -46,6 +47,18 @@ class ObjectStore:
 
     def files(self, prefix: str, **other: object) -> ObjectFiles:
         return open_objects(f"s3://{BUCKET}/{prefix}", self.access(**other))
+
+    def client(self, prefix: str) -> S3Store:
+        """The bare client, for what a test has to prepare or to look at."""
+        return S3Store(
+            BUCKET,
+            prefix=prefix,
+            endpoint=self.endpoint,
+            access_key_id=KEY,
+            secret_access_key=SECRET,
+            client_options={"allow_http": True},
+            retry_config={"max_retries": 0},
+        )
 
     def env(self, prefix: str) -> dict[str, str]:
         return {
@@ -123,16 +136,8 @@ def _wait(store: ObjectStore, server: subprocess.Popen[bytes], log: Path) -> Non
 
 
 def _usable(store: ObjectStore) -> bool:
-    made = from_url(
-        f"s3://{BUCKET}",
-        endpoint=store.endpoint,
-        access_key_id=KEY,
-        secret_access_key=SECRET,
-        client_options={"allow_http": True},
-        retry_config={"max_retries": 0},
-    )
     with contextlib.suppress(BaseError, OSError):
-        obstore.put(made, "ready", b"")
+        obstore.put(store.client("start"), "ready", b"")
         return True
     return False
 
@@ -169,7 +174,7 @@ CODES = {503: "SlowDown", 500: "InternalError", 403: "AccessDenied", 404: "NoSuc
 
 
 @contextlib.asynccontextmanager
-async def faulty_way(store: ObjectStore) -> AsyncIterator[FaultyWay]:
+async def faulty_way(store: ObjectStore, tls: ssl.SSLContext | None = None) -> AsyncIterator[FaultyWay]:
     way = FaultyWay()
     async with ClientSession(auto_decompress=False) as session:
 
@@ -189,8 +194,8 @@ async def faulty_way(store: ObjectStore) -> AsyncIterator[FaultyWay]:
         server = web.Server(handle, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        way.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        way.url = f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
         try:
             yield way
         finally:
