@@ -12,20 +12,19 @@ from typing import Any
 
 from levada.bus.kafka import BlobMissing, KafkaBus, KafkaSettings
 from levada.bus.kafka.topics import Topics, wanted
-from levada.files.port import SCHEME, Files
+from levada.files.port import Files
 from levada.model.errors import Transient, UserError
 from levada.runtime import metrics
 from levada.runtime.clock import Clock
 from levada.runtime.config import Config
 from levada.runtime.failpoints import failpoint
 from levada.runtime.health import Health
+from levada.runtime.old_bodies import FOLDER
 
 log = logging.getLogger(__name__)
 
 #: For so long a stranger on our topics is remembered; the lag that installations publish is written every minute.
 STRANGER_S = 90.0
-#: Where bodies that are too large for a message are kept, in the internal storage.
-FOLDER = f"{SCHEME}/_messages"
 
 
 def settings(config: Config) -> KafkaSettings:

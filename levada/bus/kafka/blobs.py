@@ -1,7 +1,8 @@
 """Where bodies go that are too large for a message: the claim-check.
 
 The message then carries the reference, and whoever reads it fetches the body before it sees the record. Names are made
-from the content, so writing the same body twice leaves one blob. A blob may go once the topic's retention has passed.
+from the content, so writing the same body twice leaves one blob. A blob may go once the topic's retention has passed
+(levada/runtime/old_bodies.py).
 """
 
 from __future__ import annotations

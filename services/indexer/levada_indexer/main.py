@@ -16,11 +16,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from levada.bus.port import CHANGES
+from levada.bus.port import CHANGES, LOGS
 from levada.model.errors import Transient
 from levada.runtime import readiness
 from levada.runtime.clock import Clock
 from levada.runtime.failpoints import failpoint
+from levada.runtime.old_bodies import OldBodies
 from levada.runtime.partitions import Partitions
 from levada.runtime.platform import Platform
 from levada.runtime.published_lag import PublishedLag
@@ -76,6 +77,10 @@ class Indexer:
         owned = {topic: sorted(consumer.owned) for topic, consumer in self.consumers.items()}
         return {"version": version("levada"), "partitions": owned}
 
+    def leads(self) -> bool:
+        """Whether this indexer does what one of them should do: the one with the first partition of the logs."""
+        return 0 in self.consumers[LOGS].owned
+
     def positions(self) -> dict[str, dict[int, int]]:
         """How far the partitions of each topic are in their tables."""
         return {topic: consumer.positions for topic, consumer in self.consumers.items()}
@@ -108,6 +113,7 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
     hub = None if platform.several else platform.hub
     rollups = Rollups(platform.counts, platform.clock, hub, interval_s=platform.config.indexer.counts_interval)
     loops: list[Loop] = [rollups.run]
+    indexer: Indexer | None = None
     if platform.several:
         indexer = Indexer(platform)
         readiness.require_bus(platform)
@@ -117,6 +123,9 @@ async def run(platform: Platform, stop: asyncio.Event) -> None:
             loops.append(PublishedLag(platform.offsets, SERVICE, indexer.positions).run)
     else:
         loops.append(functools.partial(_catch_up, platform))
+    if platform.config.kafka.bootstrap_servers:
+        leads = indexer.leads if indexer is not None else (lambda: True)
+        loops.append(OldBodies(platform.files, platform.clock, platform.config.kafka.retention, leads).run)
     async with asyncio.TaskGroup() as group:
         for loop in loops:
             group.create_task(_supervised(loop, stop))
