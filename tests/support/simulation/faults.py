@@ -7,7 +7,7 @@ draw comes from the world's one random generator, in the order in which the simu
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 
 @dataclass(slots=True)
@@ -24,10 +24,12 @@ class Climate:
     gremlins: float = 0.0
     #: Names of the gremlins at work; empty: the seed draws them.
     favourites: tuple[str, ...] = ()
+    #: Whether the bus is a log of its own, which may lose what it holds; None: the seed draws it.
+    apart: bool | None = None
 
     @property
     def calm(self) -> bool:
-        return not any(getattr(self, field.name) for field in fields(self))
+        return self == CALM
 
 
 CALM = Climate()

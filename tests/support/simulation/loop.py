@@ -93,47 +93,48 @@ class Process:
 
 
 class _Handle(events.Handle):
-    __slots__ = ()
+    """A callback; unlike asyncio's it is kept for later when its process is frozen."""
 
-    def _run(self) -> None:
-        process = self._context.get(PROCESS)  # type: ignore[attr-defined]
-        if process is not None and process.frozen:
-            process.park(self)
-        else:
-            super()._run()
+    __slots__ = ("_process",)
 
-
-class _TimerHandle(events.TimerHandle):
-    __slots__ = ()
-
-    def _run(self) -> None:
-        process = self._context.get(PROCESS)  # type: ignore[attr-defined]
-        if process is not None and process.frozen:
-            process.park(self)
-        else:
-            super()._run()
-
-
-class _Selector:
-    """In place of the kernel: waiting is adding."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
+    def __init__(self, callback: Callable[..., Any], args: Any, loop: VirtualLoop, context: Context | None) -> None:
+        # What asyncio's own does, without its look at debug mode: this is the hottest line of the simulation.
+        self._context = copy_context() if context is None else context
         self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._process: Process | None = self._context.get(PROCESS)
 
-    def select(self, timeout: float | None) -> list[Any]:
-        if timeout is None:
-            raise Stuck("nothing is ready and no timer is set")
-        self._loop.now += timeout
-        return []
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = self._args = None
+
+    def _run(self) -> None:
+        process = self._process
+        if process is not None and process.frozen:
+            process.park(self)
+        else:
+            super()._run()
+
+
+class _TimerHandle(_Handle):
+    __slots__ = ("_when",)
+
+    def when(self) -> float:
+        return self._when
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Deterministic: no threads (what goes to one runs at once), no files to watch, no signals."""
+    """Deterministic: no threads (what goes to one runs at once), no files to watch, no signals. Timers of the same moment
+    are run in the order in which they were set."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self._selector = _Selector(self)
+        self._timers: list[tuple[float, int, _TimerHandle]] = []
+        self._timers_set = 0
         self.set_task_factory(_adopted)
 
     def time(self) -> float:
@@ -150,21 +151,40 @@ class VirtualLoop(asyncio.BaseEventLoop):
             future.set_exception(problem)
         return future
 
+    def call_later(
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
     def call_at(
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        timer = _TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
-        timer._scheduled = True  # type: ignore[attr-defined]
-        return timer
+        timer = _TimerHandle(callback, args, self, context)
+        timer._when = when
+        self._timers_set += 1
+        heapq.heappush(self._timers, (when, self._timers_set, timer))
+        return timer  # type: ignore[return-value]
 
-    def _call_soon(self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None) -> Any:
+    def _run_once(self) -> None:
+        """Run what is ready; when nothing is, jump to the next timer first. In place of asyncio's, which asks the kernel."""
+        ready, timers = self._ready, self._timers  # type: ignore[attr-defined]
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if not ready:
+            if not timers:
+                raise Stuck("nothing is ready and no timer is set")
+            self.now = max(self.now, timers[0][0])
+        while timers and timers[0][0] <= self.now:
+            ready.append(heapq.heappop(timers)[2])
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
         handle = _Handle(callback, args, self, context)
         self._ready.append(handle)  # type: ignore[attr-defined]
         return handle
-
-    def _process_events(self, event_list: list[Any]) -> None:
-        pass
 
     def _write_to_self(self) -> None:
         pass

@@ -400,7 +400,8 @@ CUTS = Climate(gremlins=0.25, favourites=("cut_worker",))
 LOSSES = Climate(crash=0.004, gremlins=0.3, favourites=("kill_worker", "cut_worker", "freeze_worker"))
 FORGERS = Climate(gremlins=0.5, favourites=("forge_result",))
 CRASHES = Climate(crash=0.02, fail_after=0.02)
-AMNESIA = Climate(gremlins=0.4, favourites=("wipe_bus",))
+AMNESIA = Climate(gremlins=0.4, favourites=("wipe_bus",), apart=True)
+LOST_BETWEEN = Climate(crash=0.02, fail_before=0.04, gremlins=0.6, favourites=("wipe_bus", "kill_executor"), apart=True)
 DEATHS = Climate(crash=0.01, gremlins=0.4, favourites=("kill_executor", "kill_api"))
 SILENCE = Climate(freeze=0.004, slow=0.03, gremlins=0.4, favourites=("freeze_executor", "cut_executor"))
 DOUBTS = Climate(fail_after=0.08, crash=0.005, duplicate=0.1)
@@ -434,8 +435,8 @@ MUTANTS: dict[Mutant, Climate] = {
     unsent_forgotten_by_the_next_owner: AMNESIA,
     acknowledged_before_accepted: AMNESIA,
     repeats_applied: REPEATS,
-    accepted_rows_removed_when_read: CRASHES,
-    outgoing_not_accepted: AMNESIA,
+    accepted_rows_removed_when_read: LOST_BETWEEN,
+    outgoing_not_accepted: LOST_BETWEEN,
     lost_log_not_noticed: AMNESIA,
 }
 
