@@ -104,6 +104,9 @@ class LocalFiles:
         if not await asyncio.to_thread(os.access, self._temporary, os.W_OK | os.X_OK):
             raise Transient(f"the folder {self.root} of internal storage is gone or cannot be written: is it mounted?")
 
+    async def close(self) -> None:
+        """Nothing is open."""
+
     # Blocking parts, run in threads.
 
     def _key(self, uri: str) -> paths.Key:

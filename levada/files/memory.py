@@ -96,6 +96,9 @@ class MemoryFiles:
     async def check(self) -> None:
         """A dictionary is always there."""
 
+    async def close(self) -> None:
+        """Nothing is open."""
+
     def _content(self, key: paths.Key) -> bytes:
         if self._stat(key).is_folder:
             raise BadPath(f"`{paths.uri_of(key)}` is a folder")

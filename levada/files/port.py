@@ -56,5 +56,8 @@ class Files(Protocol):
     async def local_path(self, uri: str) -> Path | None:
         """Return a readable local path when the adapter has one (no copy), else None."""
 
+    async def close(self) -> None:
+        """Let go of whatever is open; nothing is asked of the storage afterwards."""
+
     async def check(self) -> None:
         """Raise UserError or Transient, with what helps, when files cannot be stored now. Answers within seconds."""

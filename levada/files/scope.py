@@ -60,6 +60,9 @@ class ScopedFiles:
     async def check(self) -> None:
         await self._files.check()
 
+    async def close(self) -> None:
+        """What stands behind it belongs to others."""
+
     def _checked(self, uri: str, allowed: Callable[[str], bool], doing: str) -> str:
         """Return the URI if it may be used so. Raises BadPath."""
         plain = paths.uri_of(paths.resolve(uri))

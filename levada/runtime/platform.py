@@ -355,7 +355,7 @@ class Platform:
                 await asyncio.gather(task, return_exceptions=True)
         if self._doorbell is not None:
             await self._doorbell.close()
-        for part in ("jobs", "changes", "commands", "bus"):
+        for part in ("jobs", "changes", "commands", "bus", "files"):
             opened = self.__dict__.pop(part, None)
             if opened is not None:
                 await opened.close()

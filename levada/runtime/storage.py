@@ -21,7 +21,11 @@ async def open_files(config: Config) -> Files:
     Raises UserError for an address that cannot be or credentials that are refused, Transient when the store is away.
     """
     files = await asyncio.to_thread(_opened, config)
-    await files.check()
+    try:
+        await files.check()
+    except BaseException:
+        await files.close()
+        raise
     return files
 
 

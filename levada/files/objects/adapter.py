@@ -42,6 +42,7 @@ COPY_MAX_BYTES = 5 * 1024**3
 KNOWN_FOLDERS = 4096
 CHECK_EVERY_S = 15.0
 CHECK_TIMEOUT_S = 3.0
+SETTLE_S = 0.1
 
 
 class ObjectFiles:
@@ -174,6 +175,13 @@ class ObjectFiles:
         except TimeoutError as problem:
             raise Transient(f"{self.place} does not answer within {CHECK_TIMEOUT_S:g} s") from problem
         self._good_until = time.monotonic() + CHECK_EVERY_S
+
+    async def close(self) -> None:
+        """Wait until the client's threads have let go of the last answers.
+
+        They drop our objects a moment after we have the result; were the interpreter ending by then, it would abort.
+        """
+        await asyncio.sleep(SETTLE_S)
 
     # Names.
 

@@ -120,6 +120,9 @@ class HttpFiles:
     async def check(self) -> None:
         """The gateway looks after its own storage, and the worker after its gateways."""
 
+    async def close(self) -> None:
+        """The gateways belong to the worker."""
+
     async def _ask(
         self,
         method: str,
