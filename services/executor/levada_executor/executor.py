@@ -21,6 +21,7 @@ from levada.model import commands as cmd
 from levada.model.errors import Transient
 from levada.model.execution import Execution
 from levada.model.flow import Flow
+from levada.model.states import State
 from levada.runtime import logs
 from levada.runtime.clock import Clock
 from levada.store.encoding import out_id
@@ -202,13 +203,21 @@ class Executor:
             return 0
         self._failpoint("executor.polled")
         work = ordering.read(records)
-        await self._apply(work if self._ingress is None else await ordering.in_order(work, self._ingress))
+        if self._ingress is not None:
+            work = await ordering.in_order(work, self._ingress, self._unstarted)
+        await self._apply(work)
         return len(records)
 
     async def save_relay(self) -> None:
         """Store how far the bus has acknowledged, when nothing else is to be written."""
         if self._relayed != self._relay_saved:
             await self._write(self._new_batch({}))
+
+    def _unstarted(self, result: ordering.Result) -> bool:
+        """Whether the start of this result's attempt has not come yet, as far as memory says."""
+        execution = self._cache.get(result.execution_id)
+        run = execution.task_runs.get(result.task_run_id) if execution is not None else None
+        return run is None or (run.state is State.SUBMITTED and run.attempt == result.attempt)
 
     # -- one batch -------------------------------------------------------------------------------------------------
     async def _apply(self, work: Sequence[Work]) -> None:

@@ -6,14 +6,17 @@ the brokers is slow for a moment; and what the bus lost is sent again late. Post
 numbers what it accepts. So before a command of a person is applied, what was accepted earlier for the same execution and has
 not come yet is taken from the table and applied first. When it comes after all, it was applied before and is skipped.
 
-Commands of workers, timers and other executions are not looked at: the engine takes these in any order.
+A worker's result may be before its start in the same way, when it was handed in at another gateway than the one that gave
+the attempt out. The engine knows no token then and would not believe it; so such a result waits for its start like this too.
+
+Other commands of workers, timers and other executions are not looked at: the engine takes these in any order.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from levada.bus.port import COMMANDS, UNREADABLE, Record
@@ -34,6 +37,9 @@ BY_PEOPLE = (
     cmd.SetLabels,
     cmd.DeleteExecution,
 )
+
+RESULTS = (cmd.TaskFinished, cmd.TaskProgressed)
+Result = cmd.TaskFinished | cmd.TaskProgressed
 
 NOT_FROM_THE_BUS = -1
 """The offset of a record that was taken from the table: it moves no position."""
@@ -57,14 +63,19 @@ def read(records: Sequence[Record]) -> list[Work]:
     return work
 
 
-async def in_order(work: Sequence[Work], ingress: Ingress) -> list[Work]:
-    """Return the work with what was overtaken put in before the command of a person that overtook it.
+async def in_order(
+    work: Sequence[Work], ingress: Ingress, unstarted: Callable[[Result], bool] = lambda result: False
+) -> list[Work]:
+    """Return the work with what was overtaken put in before the command that overtook it.
 
-    Asks the table only when there is such a command. Raises Transient.
+    `unstarted` says of a result whether nobody here knows that its attempt was begun. Asks the table only when there is
+    such a result, or a command of a person. Raises Transient.
     """
-    asked = {one.command.execution_id: one.record.partition for one in work if isinstance(one.command, BY_PEOPLE)}
+    bound = _bound(work, unstarted)
+    asked = {one.command.execution_id: one.record.partition for one in bound if one.command is not None}
     if not asked:
         return list(work)
+    late = {one.record.id for one in bound}
     waiting: dict[str, list[Accepted]] = defaultdict(list)
     for row in await ingress.of(sorted(set(asked.values())), list(asked)):
         waiting[row.key].append(row)
@@ -75,13 +86,27 @@ async def in_order(work: Sequence[Work], ingress: Ingress) -> list[Work]:
         if one.record.id not in places or one.repeated:
             ordered.append(one)
             continue
-        if isinstance(one.command, BY_PEOPLE):
+        if one.record.id in late:
             overtaken = waiting[one.record.key][: places[one.record.id]]
             ordered += [_early(row) for row in overtaken if row.id not in done]
             done.update(row.id for row in overtaken)
         ordered.append(Work(one.record, one.command, one.record.id in done))
         done.add(one.record.id)
     return ordered
+
+
+def _bound(work: Sequence[Work], unstarted: Callable[[Result], bool]) -> list[Work]:
+    """Return what must not be applied before what was accepted before it."""
+    found, begun = [], set()
+    for one in work:
+        command = one.command
+        if isinstance(command, cmd.TaskStarted):
+            begun.add((command.task_run_id, command.attempt))
+        elif isinstance(command, BY_PEOPLE) or (
+            isinstance(command, RESULTS) and (command.task_run_id, command.attempt) not in begun and unstarted(command)
+        ):
+            found.append(one)
+    return found
 
 
 def _early(row: Accepted) -> Work:

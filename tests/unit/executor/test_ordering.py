@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from levada.bus.port import COMMANDS, Record
 from levada.model import commands as cmd
+from levada.model.states import State
 from levada.store.memory import MemoryIngress, Tables
 from levada.store.port import Accepted
 from levada_executor import ordering
@@ -93,3 +94,31 @@ async def test_ordering_twice_changes_nothing() -> None:
     table = await accepted(label(1), label(2), label(3))
     once = await ordering.in_order(on_the_bus(label(3), label(1)), table)
     assert await ordering.in_order(once, table) == once
+
+
+def begun(attempt: int = 1) -> tuple[str, cmd.Command]:
+    return f"B{attempt}", cmd.TaskStarted(
+        execution_id="E", task_run_id="t", attempt=attempt, token="x", worker="w", at=1
+    )
+
+
+def result(attempt: int = 1) -> tuple[str, cmd.Command]:
+    return f"R{attempt}", cmd.TaskFinished(
+        execution_id="E", task_run_id="t", attempt=attempt, token="x", state=State.SUCCESS, at=2
+    )
+
+
+async def test_a_result_that_overtook_its_start_waits_for_it() -> None:
+    table = await accepted(begun(), result())
+    work = await ordering.in_order(on_the_bus(result()), table, lambda one: True)
+    assert applied(work) == ["B1", "R1"]
+    assert [one.record.offset for one in work] == [NOT_FROM_THE_BUS, 10]
+    both = await ordering.in_order(on_the_bus(result(), begun()), table, lambda one: True)
+    assert applied(both) == ["B1", "R1"]
+
+
+async def test_nobody_is_asked_about_results_whose_start_is_known() -> None:
+    table = await accepted(begun(), result())
+    for work, known in ((on_the_bus(begun(), result()), False), (on_the_bus(result()), True)):
+        assert await ordering.in_order(work, table, lambda one, known=known: not known) == work  # type: ignore[misc]
+    assert table.asked == 0
