@@ -138,7 +138,7 @@ class ChangeFollower:
     def _announce(self, body: bytes) -> None:
         try:
             change = _decode(body)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             log.warning("a change can not be read and is passed over: %s", error)
             return
         self._hub.announce(change.execution_id, change.state, change.terminal)

@@ -121,6 +121,9 @@ def _decoded(record: Record) -> cmd.Command | None:
     try:
         command: cmd.Command = cmd.decode(record.body)
         return command
-    except ValueError as error:  # msgspec's errors; also unknown tags of a newer version
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # msgspec's errors, unknown tags of a newer version; brackets without end
         log.warning("record %s/%s can not be read: %s", record.partition, record.offset, error)
         return None

@@ -186,7 +186,7 @@ class Consumer:
             return 0
         try:
             return self._read(batch, record.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._bury(batch, record, "the message can not be read", str(error))
             return 0
 

@@ -117,6 +117,11 @@ async def test_a_result_that_overtook_its_start_waits_for_it() -> None:
     assert applied(both) == ["B1", "R1"]
 
 
+async def test_brackets_without_end_are_a_message_that_can_not_be_read() -> None:
+    (work,) = ordering.read([Record(COMMANDS, 3, 10, "E", b'{"a":' * 100_000)])
+    assert work.command is None
+
+
 async def test_nobody_is_asked_about_results_whose_start_is_known() -> None:
     table = await accepted(begun(), result())
     for work, known in ((on_the_bus(begun(), result()), False), (on_the_bus(result()), True)):

@@ -68,7 +68,7 @@ def _command(letter: ParkedLetter) -> model.Command:
     try:
         command: model.Command = model.decode(letter.body)
         return command
-    except (ValueError, msgspec.MsgspecError) as error:
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise errors.unprocessable(
             f"dead letter {letter.id} can not be sent again: this version can not read it ({error}); "
             "upgrade to the one that wrote it, or drop it"
