@@ -121,7 +121,7 @@ async def test_a_database_that_is_not_there_is_transient(tmp_path: Path) -> None
 
 async def test_a_storage_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
     storage = Storage(url="s3://bucket", endpoint="http://127.0.0.1:1", access_key="a", secret_key="b")
-    with pytest.raises(Transient, match="s3://bucket at http://127.0.0.1:1 cannot be reached"):
+    with pytest.raises(Transient, match=r"s3://bucket at http://127.0.0.1:1 cannot be reached"):
         await Platform.open(Config(data_dir=tmp_path, storage=storage), SystemClock())
 
 
