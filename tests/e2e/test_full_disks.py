@@ -30,6 +30,8 @@ KAFKA_MIB = 80
 PAUSED = """\
 id: paused
 namespace: company.team
+inputs:
+  - {id: text, type: STRING}
 tasks:
   - {id: wait, type: core.flow.Pause}
 """
@@ -184,9 +186,9 @@ async def test_kafka(
             await asyncio.to_thread(each.wait_ready)
         await asyncio.to_thread(services.deploy, PAUSED)
         small.fill()
-        accepted = [await asyncio.to_thread(services.run, "paused") for _ in range(20)]
+        accepted = [await asyncio.to_thread(paused, services) for _ in range(3)]
         await until(lambda: not broker.running, "the broker to end")
-        accepted += [await asyncio.to_thread(services.run, "paused") for _ in range(20)]
+        accepted += [await asyncio.to_thread(paused, services) for _ in range(2)]
         await until(lambda: "nothing listens there" in str(executor.health()["details"]["bus"]), "readiness to tell")
         small.empty()
         await broker.start()
@@ -196,6 +198,15 @@ async def test_kafka(
         await asyncio.to_thread(services.close)
         await broker.stop(grace_s=0)
         small.close()
+
+
+def paused(services: Apart) -> str:
+    """Start an execution, with enough to say that the end of a page of the disk is soon reached."""
+    form = f'--b\r\nContent-Disposition: form-data; name="text"\r\n\r\n{"x" * 20_000}\r\n--b--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    status, body = services.request("POST", "/api/v1/main/executions/company.team/paused", form, headers)
+    assert status == 200, body
+    return str(body["id"])
 
 
 def state(services: Apart, id_: str) -> str | None:
