@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.fetch import FetchRequest
 from kafka import MakeKafka
 from worlds import PARTITIONS, MovableClock, kafka_bus
 
 from levada.bus.broker import KafkaBroker
 from levada.bus.kafka import KafkaBus, KafkaSettings
 from levada.bus.kafka.topics import Topics, wanted
+from levada.bus.kafka.watchdog import Pulse, Verdict
 from levada.bus.port import COMMANDS, UNREADABLE, Outgoing, PositionLost, Record, partition_of
 from levada.model.errors import Transient
 
@@ -82,6 +86,86 @@ async def test_a_frozen_broker_makes_every_call_fail_in_time_and_then_all_goes_o
     assert bodies[0] == b"before"
     assert b"after" in bodies
     await bus.close()
+
+
+def watched(bus: KafkaBus, monkeypatch: pytest.MonkeyPatch) -> Pulse:
+    """Let the watchdog of the bus's one reader bite within a second, and return it."""
+    monkeypatch.setattr("levada.bus.kafka.reader.LOOK_S", 0.2)
+    (reader,) = bus._readers[COMMANDS]
+    reader.pulse = Pulse(time.monotonic, doubt_s=0.6, stuck_s=1.0, rebuilds=2)
+    reader.pulse.expect([PART])
+    return reader.pulse
+
+
+async def poll_until(bus: KafkaBus, position: int, seconds: float) -> list[Record]:
+    """Poll through whatever fails for the time being until something comes."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                found = await poll(bus, position, timeout_s=1)
+            except Transient:
+                await asyncio.sleep(0.05)
+                continue
+            if found:
+                return found
+
+
+async def test_a_reader_is_not_taken_for_stuck_while_its_broker_is_frozen_nor_after(
+    make_kafka: MakeKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The brokers are asked before a consumer is thrown away: while they do not answer, it is not to blame."""
+    broker = await make_kafka()
+    bus = await opened(broker)
+    await bus.append([record(b"before")])
+    assert len(await poll(bus)) == 1
+    pulse = watched(bus, monkeypatch)
+    broker.pause()
+    until = time.monotonic() + 2.5
+    while time.monotonic() < until:
+        with contextlib.suppress(Transient):
+            assert await poll(bus, 1, timeout_s=0.5) == []
+    assert pulse.verdict() is not Verdict.WELL
+    assert pulse.rebuilds == 0
+    broker.resume()
+    await append_until_it_works(bus, b"after")
+    (found,) = await poll_until(bus, 1, 10)
+    assert found.body == b"after"
+    assert pulse.in_a_row == 0
+    await bus.close()
+
+
+async def test_a_consumer_that_is_stuck_beside_brokers_that_answer_is_made_anew(
+    make_kafka: MakeKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fetches get no answer, as if the connection were dead and nobody said so; what else is asked gets one."""
+    bus = await opened(await make_kafka())
+    await bus.append([record(b"before")])
+    assert len(await poll(bus)) == 1
+    pulse = watched(bus, monkeypatch)
+    hang(bus, monkeypatch)
+    await asyncio.sleep(FETCH_S)  # the fetch that was under way is over
+    await bus.append([record(b"after")])
+    (found,) = await poll_until(bus, 1, 10)
+    assert found.body == b"after"
+    assert pulse.rebuilds == 1
+    await bus.close()
+
+
+#: As long as a fetch waits at the broker for something to come, and a little more.
+FETCH_S = 0.8
+
+
+def hang(bus: KafkaBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the fetches of the reader's consumer get no answer; everything else does."""
+    client = bus._readers[COMMANDS][0]._consumer._client  # type: ignore[union-attr]
+    ask = client.send
+
+    async def send(node: int, request: Any, **kind: Any) -> Any:
+        if isinstance(request, FetchRequest):
+            await asyncio.Event().wait()
+        return await ask(node, request, **kind)
+
+    monkeypatch.setattr(client, "send", send)
 
 
 async def test_a_killed_broker_is_said_cheaply_and_found_again(make_kafka: MakeKafka) -> None:
