@@ -170,6 +170,7 @@ def started(server: Installation, times: int) -> tuple[list[str], list[str]]:
     return accepted, refused
 
 
+@pytest.mark.skipif(os.environ.get("LEVADA_CHAOS") != "long", reason="takes half a minute: LEVADA_CHAOS=long")
 async def test_kafka(
     tmp_path_factory: pytest.TempPathFactory, database: str, kafka_program: Program, topic_prefix: str
 ) -> None:
