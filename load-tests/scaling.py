@@ -45,6 +45,9 @@ EXECUTORS = (1, 2, 4)
 NO_LESS = 0.9
 """How much of one executor's throughput several must have: they share two cores with everything else, and timings are noisy."""
 SETTLE_S, DRAIN_S = 3.0, 90.0
+REPORT = Path(".levada/chaos/bench-kafka.json")
+"""Beside the reports of the fault tests: `python -m tests.chaos page .levada/chaos` puts all of them into docs/reliability.md."""
+
 OWNERS = "SELECT owner, count(*) AS parts FROM bus_owner WHERE topic = 'commands' GROUP BY owner ORDER BY owner"
 
 
@@ -262,6 +265,25 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
+def write(options: argparse.Namespace, found: Findings, machine: str, begun: float) -> None:
+    """Write the report, in the form of tests/support/reliability/report.py."""
+    told = {"bus": options.bus, "seconds": options.seconds, "rate": options.rate, "changes": options.changes}
+    report = {
+        "harness": "bench-kafka",
+        "seed": 0,
+        "options": told,
+        "figures": found.figures,
+        "goals": found.goals,
+        "violations": [],
+        "commit": commit(),
+        "machine": machine,
+        "at": time.strftime("%Y-%m-%d %H:%M", time.gmtime(begun)),
+        "took_s": time.time() - begun,
+    }
+    options.report.parent.mkdir(parents=True, exist_ok=True)
+    options.report.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, separated by commas")
@@ -269,21 +291,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rate", type=float, default=RATE, help=f"executions a second to ask for ({RATE:.0f})")
     parser.add_argument("--changes", type=int, default=4, help="how often an executor is killed and stopped (4)")
-    parser.add_argument("--report", type=Path, help="write the figures to this file, as JSON")
+    parser.add_argument("--report", type=Path, default=REPORT, help=f"where the figures are written ({REPORT})")
     options = parser.parse_args()
-    found, machine = Findings(), server.machine()
+    found, machine, begun = Findings(), server.machine(), time.time()
     print(f"{machine}\nbus {options.bus}, commit {commit()}", flush=True)
     for name in options.only.split(","):
         if name not in SECTIONS:
             parser.error(f"there is no section {name}; there are {', '.join(SECTIONS)}")
         print(f"\n{name}", flush=True)
         asyncio.run(SECTIONS[name](options, found))
-    if options.report:
-        told = {"bus": options.bus, "seconds": options.seconds, "rate": options.rate, "changes": options.changes}
-        report = {"harness": "bench-kafka", "seed": 0, "options": told, "figures": found.figures, "goals": found.goals}
-        options.report.parent.mkdir(parents=True, exist_ok=True)
-        report |= {"violations": [], "commit": commit(), "machine": machine}
-        options.report.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    write(options, found, machine, begun)
     missed = [goal for goal, reached in found.goals.items() if not reached]
     if missed:
         raise SystemExit(f"missed: {'; '.join(missed)}")

@@ -121,9 +121,7 @@ def _decoded(record: Record) -> cmd.Command | None:
     try:
         command: cmd.Command = cmd.decode(record.body)
         return command
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # msgspec's errors, unknown tags of a newer version; brackets without end
+    # msgspec's errors and unknown tags of a newer version; brackets without end.
+    except (ValueError, RecursionError) as error:
         log.warning("record %s/%s can not be read: %s", record.partition, record.offset, error)
         return None

@@ -118,6 +118,16 @@ That the oracle and the simulation see what they are to see is tested too: each 
 (`tests/chaos/test_histcheck.py`), each fence by taking it out of the code (R13).
 """
 
+BENCH = "bench-kafka"
+"""The name of the report of load-tests/scaling.py."""
+
+BENCH_INTRO = """
+## How much a cluster does
+
+`make bench-kafka`: every service is a process of its own, over one Kafka broker; load generator, broker and Postgres share
+the machine with them. What an execution of two tasks costs each role says how many of each a cluster needs.
+"""
+
 REPLAY = """
 ## How to do it again
 
@@ -161,6 +171,7 @@ def lines(reports: Reports) -> Iterator[str]:
     for goal, run, report in _runs(reports):
         yield f"| {goal.id} | {run.name} {_row(run, _shown(report))}"
     yield from _misses(reports)
+    yield from _bench(reports.get(BENCH))
     yield from REPLAY.splitlines()
     yield ""
     for goal, run, report in _runs(reports):
@@ -214,6 +225,24 @@ def _where(reports: Reports) -> Iterator[str]:
         dates = sorted(report.at for report in same)
         span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
         yield f"- {len(same)} of {len(found)} runs: commit `{key[0]}`, {span} UTC, {key[1]}"
+
+
+def _bench(report: Report | None) -> Iterator[str]:
+    """Return what `make bench-kafka` measured last."""
+    yield from BENCH_INTRO.splitlines()
+    yield ""
+    if report is None:
+        yield f"{NOT_MEASURED.capitalize()} yet."
+        return
+    yield f"Commit `{report.commit}`, {report.at} UTC, {report.machine}."
+    yield ""
+    yield "| wanted | |"
+    yield "| --- | --- |"
+    yield from (f"| {_cell(goal)} | {'reached' if met else '**missed**'} |" for goal, met in report.goals.items())
+    yield ""
+    yield "| what | seen |"
+    yield "| --- | --- |"
+    yield from (f"| {_cell(name)} | {_cell(_value(value))} |" for name, value in report.figures.items())
 
 
 def _misses(reports: Reports) -> Iterator[str]:
