@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("evaluate", "Evaluate an expression."),
     "flows": ("flows", "List, read, deploy and delete flows."),
     "executions": ("executions", "List, read, follow and steer executions."),
-    "why": ("why", "Say why an execution does not move, or why a flow does not start."),
+    "why": ("why", "Say why an execution does not move, or why the triggers of a flow do not start it."),
     "dead-letters": ("dead_letters", "List, show, replay and drop messages that could not be applied."),
     "reconcile": (
         "reconcile",

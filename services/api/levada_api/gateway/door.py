@@ -179,7 +179,9 @@ def _refused(error: LevadaError) -> web.Response:
     status, body = wire.refusal(error)
     if isinstance(error, Defect):
         log.error("a worker's request failed: %s", error)
-    return web.Response(status=status, body=wire.encode(body), content_type="application/json")
+    # An answer 401 has to say which credentials are wanted (RFC 9110, 15.5.2).
+    headers = {"WWW-Authenticate": 'Bearer realm="workers"'} if status == 401 else None
+    return web.Response(status=status, body=wire.encode(body), content_type="application/json", headers=headers)
 
 
 #: A batch of results may hold many large outputs; beyond this it is no batch that a worker makes.
