@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(slots=True)
@@ -54,8 +55,7 @@ def draw_climate(chance: random.Random) -> Climate:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(NamedTuple):
     """What happens to one call: delays in seconds around it, and one of "", fail_before, fail_after, crash_before,
     crash_after, freeze_before, freeze_after."""
 

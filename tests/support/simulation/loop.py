@@ -115,8 +115,14 @@ class _Handle(events.Handle):
         process = self._process
         if process is not None and process.frozen:
             process.park(self)
-        else:
-            super()._run()
+            return
+        try:
+            self._context.run(self._callback, *self._args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as problem:  # noqa: BLE001  as asyncio does: the loop's handler hears of it
+            told = {"message": f"Exception in callback {self._callback}", "exception": problem, "handle": self}
+            self._loop.call_exception_handler(told)
 
 
 class _TimerHandle(_Handle):
