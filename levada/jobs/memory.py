@@ -204,11 +204,17 @@ class MemoryJobs:
 
 
 async def _either(event: asyncio.Event, sleep: Awaitable[None]) -> None:
-    """Wait for the event or the end of the sleep, whichever comes first."""
-    waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(sleep)]
+    """Wait for the event, which the end of the sleep sets too: who waits for it looks again whatever the reason was."""
+
+    def rang(done: asyncio.Future[None]) -> None:
+        if not done.cancelled():
+            done.exception()  # a clock that broke wakes like one that rang
+        event.set()
+
+    ring = asyncio.ensure_future(sleep)
+    ring.add_done_callback(rang)
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await event.wait()
     finally:
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+        ring.remove_done_callback(rang)
+        ring.cancel()

@@ -146,6 +146,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self.now
 
+    def passing(self, seconds: float) -> asyncio.Future[None]:
+        """Return what is done after so much time; `asyncio.sleep` without its ceremony."""
+        future: asyncio.Future[None] = self.create_future()
+        self.call_at(self.now + seconds, _wake, future)
+        return future
+
     def resume(self, handles: list[asyncio.Handle]) -> None:
         self._ready.extend(handle for handle in handles if not handle.cancelled())  # type: ignore[attr-defined]
 
@@ -194,6 +200,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         pass
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _adopted(loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context | None = None) -> asyncio.Task[Any]:

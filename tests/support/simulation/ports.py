@@ -41,10 +41,12 @@ class Line:
         kind = "" if self.immortal and not fate.kind.startswith("fail") else fate.kind
         if kind:
             world.trace(process.name, op, kind)
-        await asyncio.sleep(fate.before_s)
+        await process.loop.passing(fate.before_s)
         await self._suffer(op, kind, "before")
         result = await act()
-        await asyncio.sleep(fate.after_s)
+        if world.quiet:
+            return result  # nothing happens to anybody any more: there is no moment to be caught in
+        await process.loop.passing(fate.after_s)
         await self._suffer(op, kind, "after")
         return result
 
