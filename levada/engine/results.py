@@ -60,8 +60,8 @@ def finished(turn: Turn, command: TaskFinished) -> None:
         tasks.begin(turn, run, node)  # it goes on where it stopped for the values
         return
     state = command.state
-    if turn.execution.state is State.KILLING and state is not State.SUCCESS:
-        state = State.KILLED
+    if State.KILLING in (turn.execution.state, run.state) and state is not State.SUCCESS:
+        state = State.KILLED  # an attempt that was told to end (an SLA does so to tasks alone) did not fail: no retry
     if state is State.FAILED:
         # The worker logged the reason beside the task's own lines.
         tasks.end(turn, run, node, state, command.outputs, command.error, log_file=command.log_file)

@@ -253,3 +253,24 @@ def test_a_clock_of_an_earlier_life_may_end_an_execution_that_waits_for_a_slot()
     assert d.executions[x.id].state is State.QUEUED
     d.play()
     assert d.executions[x.id].state is State.RETRIED
+
+
+def test_an_attempt_that_an_sla_had_ended_is_not_retried() -> None:
+    """It fails while it is being ended: its task run is KILLING by then, the execution is not."""
+    late = Sla(id="late", type="MAX_DURATION", behavior="FAIL", duration=60_000_000)
+    again = Retry(type="constant", interval=1, max_attempts=3)
+    d = Driver(flow(work("a"), errors=(work("mend", retry=again),), sla=(late,)))
+    d.hold_jobs = True
+    d.send(cmd.StartExecution(execution_id="X", namespace="n", flow_id="f"), timers=False)
+    x = d.executions["X"]
+    for token, state in (("t", State.FAILED), ("u", None)):
+        job = d.waiting_jobs.popleft()
+        key = {"execution_id": x.id, "task_run_id": job.task_run_id, "attempt": 1, "token": token}
+        d.send(cmd.TaskStarted(**key, worker="w", at=d.now), timers=False)
+        if state is not None:
+            d.send(cmd.TaskFinished(**key, state=state, at=d.now), timers=False)
+    d.play()  # nothing is left but the clock of the SLA
+    assert d.states(x) == {"a": "FAILED", "mend": "KILLING"}
+    d.send(cmd.TaskFinished(**key, state=State.FAILED, at=d.now))
+    assert (d.executions["X"].state, d.states(x)["mend"]) == (State.FAILED, "KILLED")
+    d.check_law()
