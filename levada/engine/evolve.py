@@ -321,6 +321,8 @@ def _rewound(x: Execution, e: ev.ExecutionRewound) -> None:
         x.flow_revision = e.flow_revision
     if e.restart:
         x.restarts += 1
+    if e.parent_attempt is not None and x.parent is not None:
+        x.parent = msgspec.structs.replace(x.parent, attempt=e.parent_attempt)
     counting.recount(x)
     outputs.rebuild(x)
 

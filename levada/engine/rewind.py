@@ -18,6 +18,9 @@ _AFTERMATH = frozenset({"errors", "finally", "after"})
 def restart(turn: Turn, command: RestartExecution) -> None:
     """Record what starts again; `proceed` then runs it."""
     x = turn.execution
+    attempt = _attempt_of_parent(x, command)
+    if attempt is not None and x.parent is not None and attempt <= x.parent.attempt:
+        return  # a repeat, which may come when the execution has failed again: the attempt is its natural key
     if command.parent is not None and _left_alone(turn, command):
         return
     if x.state in (State.PAUSED, State.KILLING):
@@ -32,9 +35,19 @@ def restart(turn: Turn, command: RestartExecution) -> None:
             states=list(states.items()),
             flow_revision=command.flow_revision,
             restart=True,
+            parent_attempt=attempt,
         )
     )
     turn.forget_variables()
+
+
+def _attempt_of_parent(x: Execution, command: RestartExecution) -> int | None:
+    """The attempt that the command is part of; None when people ask, or a copy of the parent: they have their own count."""
+    asking, known = command.parent, x.parent
+    if asking is None or known is None:
+        return None
+    same = (asking.execution_id, asking.task_run_id) == (known.execution_id, known.task_run_id)
+    return asking.attempt if same else None
 
 
 def _left_alone(turn: Turn, command: RestartExecution) -> bool:

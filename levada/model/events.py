@@ -206,6 +206,8 @@ class ExecutionRewound(_Event, frozen=True, kw_only=True, tag="execution.rewound
     state: State = State.RESTARTED
     flow_revision: int | None = None
     restart: bool = False
+    #: The attempt of the parent's task run that asked for the restart; each asks once.
+    parent_attempt: int | None = None
 
 
 class ExecutionDeleted(_Event, frozen=True, kw_only=True, tag="execution.deleted"):

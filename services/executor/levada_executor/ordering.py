@@ -8,6 +8,8 @@ not come yet is taken from the table and applied first. When it comes after all,
 
 A worker's result may be before its start in the same way, when it was handed in at another gateway than the one that gave
 the attempt out. The engine knows no token then and would not believe it; so such a result waits for its start like this too.
+And so does the loss of a worker, for all that the worker said before: of an attempt whose start was lost on the bus the engine
+would believe that it never ran, and run it again where the flow forbids it; a result that was acknowledged would be forgotten.
 
 Other commands of workers, timers and other executions are not looked at: the engine takes these in any order.
 """
@@ -37,6 +39,9 @@ BY_PEOPLE = (
     cmd.SetLabels,
     cmd.DeleteExecution,
 )
+
+NOT_BEFORE = (*BY_PEOPLE, cmd.WorkerLost)
+"""Commands that are applied after all that was accepted before them, whatever it is."""
 
 RESULTS = (cmd.TaskFinished, cmd.TaskProgressed)
 Result = cmd.TaskFinished | cmd.TaskProgressed
@@ -69,7 +74,7 @@ async def in_order(
     """Return the work with what was overtaken put in before the command that overtook it.
 
     `unstarted` says of a result whether nobody here knows that its attempt was begun. Asks the table only when there is
-    such a result, or a command of a person. Raises Transient.
+    such a result, a lost worker, or a command of a person. Raises Transient.
     """
     bound = _bound(work, unstarted)
     asked = {one.command.execution_id: one.record.partition for one in bound if one.command is not None}
@@ -102,7 +107,7 @@ def _bound(work: Sequence[Work], unstarted: Callable[[Result], bool]) -> list[Wo
         command = one.command
         if isinstance(command, cmd.TaskStarted):
             begun.add((command.task_run_id, command.attempt))
-        elif isinstance(command, BY_PEOPLE) or (
+        elif isinstance(command, NOT_BEFORE) or (
             isinstance(command, RESULTS) and (command.task_run_id, command.attempt) not in begun and unstarted(command)
         ):
             found.append(one)

@@ -8,7 +8,7 @@ from driver import Done, Driver, flow, task
 
 from levada.engine import outputs
 from levada.model import commands as cmd
-from levada.model.execution import Execution
+from levada.model.execution import Execution, Parent
 from levada.model.flow import Concurrency, Retry, RetryBehavior, Sla
 from levada.model.jobs import Job
 from levada.model.states import State
@@ -194,6 +194,26 @@ def test_a_restarted_parent_does_not_wait_for_a_child_that_has_ended_well() -> N
     assert [one.state for one in d.executions.values()] == [State.KILLED, State.SUCCESS]
     d.send(cmd.RestartExecution(execution_id=x.id))
     assert [one.state for one in d.executions.values()] == [State.SUCCESS, State.SUCCESS]
+    d.check_law()
+
+
+def test_a_repeated_wish_of_a_parent_does_not_restart_its_child_again() -> None:
+    """An executor that was frozen for long sends once more what was committed and sent by others meanwhile."""
+    child = flow(work("a"), id="child")
+    parent = flow(task("sub", "core.flow.Subflow", namespace="n", flowId="child", wait=True), id="parent")
+    d = Driver(parent, child, work=lambda job: Done(state=State.FAILED))
+    x = d.start("parent")
+    d.send(cmd.RestartExecution(execution_id=x.id))
+    (run,) = d.runs(x)
+    assert run.child_execution is not None
+    failed = d.executions[run.child_execution]
+    assert (run.attempt, failed.restarts, failed.state) == (2, 1, State.FAILED)
+    me = Parent(execution_id=x.id, task_run_id=run.id, attempt=2)
+    d.send(cmd.RestartExecution(execution_id=failed.id, parent=me))
+    assert failed.restarts == 1
+    d.send(cmd.RestartExecution(execution_id=x.id))
+    d.send(cmd.RestartExecution(execution_id=failed.id))
+    assert d.executions[failed.id].restarts == 3
     d.check_law()
 
 

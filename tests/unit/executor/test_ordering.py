@@ -117,6 +117,16 @@ async def test_a_result_that_overtook_its_start_waits_for_it() -> None:
     assert applied(both) == ["B1", "R1"]
 
 
+def lost(attempt: int = 1) -> tuple[str, cmd.Command]:
+    return f"L{attempt}", cmd.WorkerLost(execution_id="E", task_run_id="t", attempt=attempt, token="x")
+
+
+async def test_the_loss_of_a_worker_waits_for_what_the_worker_had_said() -> None:
+    """The bus lost the start and the result; the lease ran out before the reconciler sent them again."""
+    table = await accepted(begun(), result(), lost())
+    assert applied(await ordering.in_order(on_the_bus(lost()), table)) == ["B1", "R1", "L1"]
+
+
 async def test_brackets_without_end_are_a_message_that_can_not_be_read() -> None:
     (work,) = ordering.read([Record(COMMANDS, 3, 10, "E", b'{"a":' * 100_000)])
     assert work.command is None
