@@ -102,15 +102,29 @@ class Gremlin:
         await acts[name](chance)
 
     async def _victim(self, chance: random.Random) -> str:
-        """Return a process that lives, any service as likely as the other; waits while nobody does."""
+        """Return a process that lives, any service as likely as the other; waits while there is none.
+
+        Of a service with several, one that is ready is always left: with nobody to go on there is no recovery to measure.
+        """
         while True:
             services = sorted({name.rpartition("-")[0] or name for name in self.fleet.names()})
             chance.shuffle(services)
             for service in services:
-                alive = [name for name in self.fleet.names(service) if self._is_whole(name)]
-                if alive:
-                    return chance.choice(alive)
+                names = [name for name in self.fleet.names(service) if self._is_whole(name)]
+                chance.shuffle(names)
+                for name in names:
+                    if await self._can_be_spared(name, service):
+                        return name
             await asyncio.sleep(0.05)
+
+    async def _can_be_spared(self, name: str, service: str) -> bool:
+        others = [other for other in self.fleet.names(service) if other != name]
+        if not others:
+            return True
+        for other in others:
+            if self._is_whole(other) and await self.fleet.ready(other):
+                return True
+        return False
 
     def _is_whole(self, name: str) -> bool:
         """Whether it lives and nothing is being done to it."""
