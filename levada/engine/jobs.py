@@ -21,13 +21,13 @@ from levada.model.jobs import Job, JobKind, JobTask
 _ALWAYS = ("flow", "execution", "task", "taskrun")
 
 
-def submit(turn: Turn, run: TaskRun, node: Node) -> None:
-    """Put the next attempt of the task itself on the work queue."""
+def submit(turn: Turn, run: TaskRun, node: Node, since: int | None = None) -> None:
+    """Put the next attempt of the task itself on the work queue; `since` is the place that it had there before."""
     kind = JobKind.WORKING_DIRECTORY if node.kind is Kind.WORKING_DIRECTORY else JobKind.RUN
-    _submit(turn, run, node, kind, _job_task(node.task))
+    _submit(turn, run, node, kind, _job_task(node.task), since)
 
 
-def submit_evaluation(turn: Turn, run: TaskRun, node: Node) -> None:
+def submit_evaluation(turn: Turn, run: TaskRun, node: Node, since: int | None = None) -> None:
     """Let a worker render what the executor would evaluate but can not, because it needs a service."""
     wanted: dict[str, Any] = {}
     if node.task.run_if is not None:
@@ -37,10 +37,11 @@ def submit_evaluation(turn: Turn, run: TaskRun, node: Node) -> None:
         wanted.update({name: node.task.properties[name] for name in names if name in node.task.properties})
     else:
         wanted["properties"] = node.task.properties
-    _submit(turn, run, node, JobKind.EVALUATE, JobTask(id=node.task.id, type=node.task.type, properties=wanted))
+    task = JobTask(id=node.task.id, type=node.task.type, properties=wanted)
+    _submit(turn, run, node, JobKind.EVALUATE, task, since)
 
 
-def _submit(turn: Turn, run: TaskRun, node: Node, kind: JobKind, task: JobTask) -> None:
+def _submit(turn: Turn, run: TaskRun, node: Node, kind: JobKind, task: JobTask, since: int | None) -> None:
     x = turn.execution
     attempt = run.attempt + 1
     turn.emit(TaskRunSubmitted(at=turn.now, id=run.id, attempt=attempt))
@@ -56,6 +57,7 @@ def _submit(turn: Turn, run: TaskRun, node: Node, kind: JobKind, task: JobTask) 
         kind=kind,
         queue=queue_of(turn, node),
         if_no_worker=fallback_of(turn, node),
+        since=since,
         variables=slice_of(turn, run, node, task),
         value=run.value,
         iteration=run.iteration,

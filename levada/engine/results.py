@@ -132,16 +132,17 @@ def _current(turn: Turn, task_run_id: str, attempt: int, token: str) -> TaskRun 
 
 
 def _again(turn: Turn, run: TaskRun, node: Node, reason: str) -> None:
-    """Submit the next attempt of a run whose worker is gone."""
+    """Submit the next attempt of a run whose worker is gone, in the place that the run has in the queue already."""
     if turn.execution.state is State.KILLING:
         tasks.end(turn, run, node, State.KILLED)
         return
     turn.log("WARN", f"{reason}: attempt {run.attempt + 1} follows", run)
     turn.emit(TaskRunResubmitted(at=turn.now, id=run.id, attempt=run.attempt, reason=reason))
+    since = run.attempts[-1].history[0][1] if run.attempts else None
     if node.io and run.conditions is None:
-        jobs.submit_evaluation(turn, run, node)
+        jobs.submit_evaluation(turn, run, node, since)
     else:
-        jobs.submit(turn, run, node)
+        jobs.submit(turn, run, node, since)
 
 
 def _report_children(turn: Turn, run: TaskRun, children: list[ChildTask]) -> None:

@@ -59,6 +59,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: What is done when no worker serves the route: FAIL, CANCEL (the execution) or IGNORE (the choice of worker); None: it
     #: waits. The work queue looks for this name in the encoded job.
     if_no_worker: str | None = None
+    #: Since when it waits for a worker, if that is longer than this attempt (epoch microseconds): one that follows a lost or
+    #: returned attempt keeps the place of that one, and does not queue behind all that came meanwhile.
+    since: int | None = None
     trace_parent: str | None = None
     plugin_defaults: list[dict[str, Any]] = []
 

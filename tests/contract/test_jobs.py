@@ -99,6 +99,16 @@ async def test_higher_priority_goes_first_then_age(world: World, owner: Owner) -
     assert order == ["urgent", "old", "new"]
 
 
+async def test_the_attempt_after_a_lost_one_keeps_its_place(world: World, owner: Owner) -> None:
+    before = world.clock.now_us()
+    world.clock.pass_s(1)
+    await started(owner, "came", id="e1")
+    world.clock.pass_s(1)
+    await started(owner, "lost", id="e2", since=before)
+    order = [one.job.task_run_id for _ in range(2) for one in await claim(world, 1)]
+    assert order == ["lost", "came"]
+
+
 async def test_a_waiting_worker_is_woken(world: World, owner: Owner) -> None:
     made = execution("e1")
     await owner.commit(created(made))

@@ -237,7 +237,7 @@ def add_run(execution: Execution, id: str, state: State = State.SUBMITTED, at: i
     return run
 
 
-def submitted(execution: Execution, *runs: str, queue: str = "default", priority: int = 0) -> ExecutionWrite:
+def submitted(execution: Execution, *runs: str, **options: Any) -> ExecutionWrite:
     """The next write of an execution: these task runs are created and queued for workers."""
     before = execution.seq
     execution.dirty.clear()
@@ -247,7 +247,7 @@ def submitted(execution: Execution, *runs: str, queue: str = "default", priority
         events.append(TaskRunCreated(at=execution.created, id=id, task_id=id))
         events.append(TaskRunSubmitted(at=execution.created, id=id, attempt=1))
     execution.seq += len(events)
-    jobs = [job(execution, id, queue=queue, priority=priority) for id in runs]
+    jobs = [job(execution, id, **options) for id in runs]
     return ExecutionWrite(execution=execution, read_seq=before, events=events, submitted=jobs)
 
 
@@ -265,7 +265,7 @@ def changed(
     return ExecutionWrite(execution=execution, read_seq=before, events=events, withdrawn=list(withdrawn))
 
 
-def job(execution: Execution, run: str, *, queue: str = "default", priority: int = 0, attempt: int = 1) -> Job:
+def job(execution: Execution, run: str, *, attempt: int = 1, **options: Any) -> Job:
     return Job(
         execution_id=execution.id,
         task_run_id=run,
@@ -274,8 +274,7 @@ def job(execution: Execution, run: str, *, queue: str = "default", priority: int
         flow_id=execution.flow_id,
         flow_revision=1,
         task=JobTask(id=run, type="core.test"),
-        queue=queue,
-        priority=priority,
+        **options,
     )
 
 

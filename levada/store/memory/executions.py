@@ -190,7 +190,8 @@ class MemoryExecutionStore:
                 self.tables.leases.pop(key, None)
 
     def _lease(self, job: Job) -> Lease:
-        return Lease("submitted", jobs.encode(job), job.queue, job.priority, job.attempt, self._now_us())
+        since = self._now_us() if job.since is None else job.since
+        return Lease("submitted", jobs.encode(job), job.queue, job.priority, job.attempt, since)
 
     def _withdraw(self, key: tuple[str, str]) -> None:
         lease = self.tables.leases.get(key)

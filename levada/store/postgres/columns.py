@@ -147,7 +147,7 @@ def _submitted(run: TaskRun, n: int, job: Job, now: int) -> Row:
         encoding.clean(job.queue),
         job.priority,
         job.attempt,
-        now,
+        now if job.since is None else job.since,
     )
 
 

@@ -82,3 +82,16 @@ def test_a_lease_of_another_claim_of_the_attempt_is_not_this_ones(token: str | N
     d.send(cmd.TaskStarted(**key, attempt=1, token="t1", worker="w", at=d.now))
     d.send(cmd.WorkerLost(**key, attempt=1, token=token))
     assert (run.attempt, run.state) == (1, State.RUNNING)
+
+
+def test_the_attempt_after_a_lost_one_waits_since_the_lost_one_was_submitted() -> None:
+    d = Driver(flow(job("a")))
+    d.hold_jobs = True
+    submitted = d.now
+    d.start()
+    first = d.waiting_jobs.popleft()
+    assert first.since is None
+    d.now += 30_000_000
+    lost(d, first)
+    second = d.waiting_jobs.popleft()
+    assert (second.attempt, second.since) == (2, submitted)
