@@ -249,13 +249,16 @@ class PostgresMouth:
         await self._bus.append([Outgoing(one.topic, one.key.decode(), one.body or b"") for one in messages])
 
     async def where(self, messages: Sequence[Message]) -> None:
-        """Find out where they are: every key is used once, but the product may answer under it on another topic."""
+        """Find out where they are: every key is used once, but the product may answer under it, on the same topic too."""
         rows = await asyncio.to_thread(
-            history.fetch, self._dsn, "SELECT topic, key, part, off FROM bus_log WHERE key LIKE $1", f"{STRANGER}%"
+            history.fetch,
+            self._dsn,
+            "SELECT topic, key, body, part, off FROM bus_log WHERE key LIKE $1",
+            f"{STRANGER}%",
         )
-        places = {(topic, key): (part, off) for topic, key, part, off in rows}
+        places = {(topic, key, bytes(body)): (part, off) for topic, key, body, part, off in rows}
         for one in messages:
-            one.part, one.off = places[one.topic, one.key.decode()]
+            one.part, one.off = places[one.topic, one.key.decode(), one.body or b""]
 
     async def close(self) -> None:
         await self._bus.close()
