@@ -206,7 +206,7 @@ class Trial:
         self.history.outside.leftovers = _processes_in(self.fleet.folders())
         self.violations += check(self.history)
         self.violations += [Violation("I1", "", f"a right request was refused: {text}") for text in self.load.refused]
-        runs, recoveries = self.history.runs, recoveries_s(self.history)
+        runs, recoveries = self.history.runs, recoveries_s(self.history, alone=len(self.fleet.names()) == 1)
         self.figures |= {
             "executions": len(self.history.tables.executions),
             "lost": sum(violation.invariant == "I1" for violation in self.violations),
@@ -225,8 +225,12 @@ def _milli(seconds: float | None) -> float | None:
     return None if seconds is None else seconds * 1000
 
 
-def recoveries_s(history_: History) -> list[float]:
-    """Return, for every attempt that was lost, how long after the fault that took it the next attempt was at work."""
+def recoveries_s(history_: History, *, alone: bool = False) -> list[float]:
+    """Return, for every attempt that was lost, how long after the fault that took it the next attempt was at work.
+
+    Where one process is everything (`alone`), a later kill takes down those who were about to go on as well: then the last
+    one before the next attempt counts.
+    """
     found = []
     for stored in history_.tables.executions.values():
         starts: dict[tuple[str, int], float] = {}
@@ -240,7 +244,7 @@ def recoveries_s(history_: History) -> list[float]:
         for task_run_id, number, at in lost:
             after = starts.get((task_run_id, number + 1))
             begun = starts.get((task_run_id, number), at)
-            fault = _last_fault(history_.faults, begun, at)
+            fault = _last_fault(history_.faults, begun, after if alone and after is not None else at)
             if after is not None and fault is not None:
                 found.append(after - max(fault.at, begun))
     return found
