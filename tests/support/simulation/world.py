@@ -73,7 +73,7 @@ KILL_DEADLINE_S = 12.0
 PARTITIONS = 3
 STORM_S = 22.0
 """How long users and faults are at work."""
-PATIENCE_S = 900.0
+PATIENCE_S = 3600.0
 """How long everything may take to come to rest afterwards, in virtual time."""
 
 #: Commands whose repeats may come at any time: they carry a natural key. What people ask for may only repeat at once,
