@@ -445,6 +445,8 @@ def first_caught(mutant: Mutant, seeds: int) -> int | None:
     """Return the first seed in which the oracle notices the mutant; None: it survived all."""
     with mutant():
         for seed in range(seeds):
-            if World(seed, climate=MUTANTS[mutant]).run():
+            world = World(seed, climate=MUTANTS[mutant])
+            world.patience_s = 300.0  # what a mutant broke stands still for ever
+            if world.run():
                 return seed
     return None

@@ -117,6 +117,7 @@ class World:
     def __init__(self, seed: int, *, climate: Climate | None = None, keep_trace: bool = False) -> None:
         """`climate` overrules the one that the seed draws."""
         self.seed = seed
+        self.patience_s = PATIENCE_S
         self.chance = random.Random(seed)
         drawn = draw_climate(self.chance)
         self.climate = climate if climate is not None else drawn
@@ -315,7 +316,7 @@ class World:
 
     async def _rest(self) -> None:
         """Wait until nothing is left to do."""
-        deadline = self.loop.time() + PATIENCE_S
+        deadline = self.loop.time() + self.patience_s
         while self.loop.time() < deadline:
             await asyncio.sleep(1.0)
             if oracle.at_rest(self):
