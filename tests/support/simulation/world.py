@@ -71,7 +71,7 @@ LEASE_S = 6.0
 EXECUTOR_LEASE_S = 2.0
 KILL_DEADLINE_S = 12.0
 PARTITIONS = 3
-STORM_S = 22.0
+STORM_S = 20.0
 """How long users and faults are at work."""
 PATIENCE_S = 3600.0
 """How long everything may take to come to rest afterwards, in virtual time."""
