@@ -121,7 +121,7 @@ def test_a_stop_lets_a_task_finish_and_gives_back_what_does_not(services: Apart)
 
 
 def test_a_worker_outlives_its_gateways(services: Apart) -> None:
-    other = services.start("api", "other")
+    other = services.start("api", "other").wait_ready()
     worker = services.start("worker").wait_ready()
     services.deploy(SLEEP)
     id = services.run("sleep")
