@@ -31,8 +31,11 @@ from reliability.trial import Trial
 from reliability.workload import NAMESPACE
 
 RECOVERY_S = 10.0
-_REFUSED = re.compile("reading everything again|again from where it is written")
-"""What executors and indexers say when a commit was refused because somebody else owns the partition by now."""
+_REFUSED = re.compile("ha(?:s|ve) another owner now")
+"""What the store answers to a commit of somebody who no longer owns the partition; executors and indexers log it."""
+
+SURELY = 3
+"""When executors were frozen so often, some batch of theirs must have been refused: else nothing was tried."""
 
 FREEZE_LEASES = (1.5, 4.0)
 """How long a process stands still, in leases: at least, at most."""
@@ -227,6 +230,7 @@ async def run(trial: Trial, orders: Orders, report: Report) -> Report:
         await gremlin.play()
         gremlin.died = [name for name in trial.fleet.names() if not trial.fleet.alive(name)]
         await trial.calm()
+        refused = _refusals(trial.fleet)
     figures = report.figures = trial.figures
     report.violations = [str(violation) for violation in trial.violations]
     for kind in ("kill", "freeze", "postgres", "broker", "term"):
@@ -234,6 +238,8 @@ async def run(trial: Trial, orders: Orders, report: Report) -> Report:
             figures[f"faults: {kind}"] = count
             figures[f"victims: {kind}"] = _victims(trial.faults, kind)
     _goals(gremlin, trial, report)
+    if orders.freezes:
+        _zombies(trial, refused, report)
     return report
 
 
@@ -256,8 +262,6 @@ def _goals(gremlin: Gremlin, trial: Trial, report: Report) -> None:
         goals[f"recovery of a lost task p95 ≤ lease + 5 s = {limit_s:g} s"] = recovery is None or recovery <= limit_s
     died = gremlin.died
     goals[f"no process ends that nobody killed{f' (died: {died})' if died else ''}"] = not died
-    if orders.freezes:
-        _zombies(trial, report)
     if orders.postgres:
         figures["back after Postgres died, s (median, worst)"] = [
             round(percentile(gremlin.backs_s, 50) or 0, 2),
@@ -274,11 +278,17 @@ def _goals(gremlin: Gremlin, trial: Trial, report: Report) -> None:
         goals["no task is failed by a stop"] = failed == 0
 
 
-def _zombies(trial: Trial, report: Report) -> None:
+def _refusals(fleet: Fleet) -> int:
+    """Return how many batches of those who had been replaced were refused, as their logs tell. The fleet must be there."""
+    logs = [fleet.log(name) for name in [*fleet.names("executor"), *fleet.names("indexer")]]
+    return sum(len(_REFUSED.findall(log.read_text(errors="replace"))) for log in logs)
+
+
+def _zombies(trial: Trial, refused: int, report: Report) -> None:
     """Count what frozen processes still did when they woke; each of it must have come to nothing.
 
     A task that wrote its end into the ledger after its attempt had been given up was run by a zombie, whose result was then
-    handed in; a batch of an executor or indexer that had been replaced says in its log that it was refused.
+    handed in. What an executor or indexer still wanted to write was `refused`.
     """
     given_up = {
         (stored.id, event["id"], event["attempt"]): event["at"] * MICRO
@@ -290,9 +300,12 @@ def _zombies(trial: Trial, report: Report) -> None:
     for run in trial.history.runs:
         at = given_up.get((run.execution_id, run.task_run_id, run.attempt))
         late += at is not None and run.ended is not None and run.ended > at
-    logs = (trial.fleet.log(name) for name in trial.fleet.names())
-    refused = sum(len(_REFUSED.findall(log.read_text(errors="replace"))) for log in logs if log.exists())
     report.figures["zombies' results that came after their attempt was given up"] = late
     report.figures["zombies' batches that were refused"] = refused
     believed = [violation for violation in trial.violations if violation.invariant in ("I2", "I3")]
     report.goals["every write of a zombie was refused"] = not believed
+    replaced = [
+        fault for fault in trial.faults.faults if fault.kind == "freeze" and fault.target.startswith("executor-")
+    ]
+    if len(replaced) >= SURELY:
+        report.goals["a batch of a zombie was there to be refused"] = refused > 0
