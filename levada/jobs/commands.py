@@ -31,27 +31,25 @@ def started(claim: Claim, worker: str, now: int) -> TaskStarted:
 
 def refused(claim: Claim, why: str, now: int) -> TaskFinished:
     """Say that the attempt failed because nobody could run it."""
-    job = claim.job
-    return TaskFinished(
-        execution_id=job.execution_id,
-        task_run_id=job.task_run_id,
-        attempt=job.attempt,
-        token=claim.token,
-        state=State.FAILED,
-        at=now,
-        error=why,
-    )
+    return _finished(claim, State.FAILED, now, error=why)
 
 
 def given_back(claim: Claim, now: int) -> TaskFinished:
     """Say that the attempt was not run and may be handed to somebody else at once."""
+    return _finished(claim, State.KILLED, now, released=True)
+
+
+def _finished(
+    claim: Claim, state: State, now: int, *, error: str | None = None, released: bool = False
+) -> TaskFinished:
     job = claim.job
     return TaskFinished(
         execution_id=job.execution_id,
         task_run_id=job.task_run_id,
         attempt=job.attempt,
         token=claim.token,
-        state=State.KILLED,
+        state=state,
         at=now,
-        released=True,
+        error=error,
+        released=released,
     )

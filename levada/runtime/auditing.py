@@ -17,6 +17,7 @@ from levada.model.audit import AuditEntry, Outcome
 from levada.model.errors import Transient
 from levada.runtime import metrics
 from levada.runtime.clock import Clock, new_id
+from levada.runtime.lifecycle import pause
 from levada.runtime.sinks import AuditSink
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class AuditTrail:
 
     async def _write_all(self) -> None:
         """Gather for a moment, then write until nothing waits."""
-        await self._pause(FLUSH_S)
+        await pause(self._closing, FLUSH_S)
         failures = 0
         while self._waiting:
             batch = self._waiting[:BATCH]
@@ -129,9 +130,3 @@ class AuditTrail:
         )
         if len(self._waiting) < self._waiting_max:
             self._waiting.append(entry)
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait a moment, or until the process stops."""
-        closing = asyncio.ensure_future(self._closing.wait())
-        await asyncio.wait([closing], timeout=seconds)
-        closing.cancel()

@@ -13,7 +13,8 @@ from levada.model import routes
 from levada.model.states import State
 from levada.runtime import metrics
 from levada.runtime.platform import Platform
-from levada.store.port import ExecutionFilter, Member
+from levada.store.members import Member
+from levada.store.port import ExecutionFilter
 from levada.store.postgres import PostgresGauges
 from levada.store.postgres.gauges import Backlog
 

@@ -252,6 +252,13 @@ async def _first_of(tasks: list[asyncio.Task[Any]]) -> None:
             task.cancel()
 
 
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Wait until `stop` is set, but no longer than `seconds`."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+
+
 @contextlib.contextmanager
 def _signals(lifecycle: Lifecycle) -> Iterator[None]:
     loop = asyncio.get_running_loop()

@@ -18,6 +18,7 @@ from levada.bus.port import TOPICS
 from levada.files.port import SCHEME, Files
 from levada.model.errors import Transient, UserError
 from levada.runtime.clock import Clock
+from levada.runtime.lifecycle import pause
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +47,7 @@ class OldBodies:
         """Look once an hour until `stop`. A storage that is away is tried again the next time."""
         while not stop.is_set():
             pause_s = await self._round() if self._leads() else TURN_S
-            try:
-                await asyncio.wait_for(stop.wait(), pause_s)
-            except TimeoutError:
-                continue
+            await pause(stop, pause_s)
 
     async def _round(self) -> float:
         """Delete some; return how long to pause."""

@@ -20,7 +20,7 @@ from typing import Any
 from levada.model.errors import Transient
 from levada.runtime import metrics
 from levada.runtime.clock import Clock
-from levada.store.port import Members, Ownership
+from levada.store.members import Members, Ownership
 
 log = logging.getLogger(__name__)
 

@@ -42,17 +42,9 @@ from levada.runtime.storage import open_files
 from levada.store import memory, migrate
 from levada.store import postgres as pg
 from levada.store.embedded import EmbeddedPostgres
+from levada.store.members import Members
 from levada.store.operations import DeadLetters, Diagnosis
-from levada.store.port import (
-    ExecutionQueries,
-    ExecutionStore,
-    FlowStore,
-    Ingress,
-    KvStore,
-    LogStore,
-    Members,
-    MetricStore,
-)
+from levada.store.port import ExecutionQueries, ExecutionStore, FlowStore, Ingress, KvStore, LogStore, MetricStore
 from levada.store.records import HOUR_US, AuditStore, ExecutionCounts, IndexStore
 from levada.store.triggers import Deliveries, TriggerStore
 

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from levada.runtime.lifecycle import pause
+
 #: KEDA looks every 30 s unless told otherwise.
 PUBLISH_S = 5.0
 
@@ -39,7 +41,4 @@ class PublishedLag:
         """Publish until `stop`."""
         while not stop.is_set():
             await self._offsets.publish_offsets(self._group, self._positions())
-            try:
-                await asyncio.wait_for(stop.wait(), self._every_s)
-            except TimeoutError:
-                continue
+            await pause(stop, self._every_s)

@@ -18,7 +18,7 @@ from levada.runtime import logs, management, readiness
 from levada.runtime.clock import Clock, SystemClock
 from levada.runtime.config import Config, Loaded, load
 from levada.runtime.health import Health
-from levada.runtime.lifecycle import Backoff, Lifecycle, run_process
+from levada.runtime.lifecycle import Backoff, Lifecycle, pause, run_process
 from levada.runtime.observation import observed
 from levada.runtime.platform import Platform
 
@@ -114,7 +114,7 @@ class _Service:
             except (Transient, UserError) as error:
                 failures += 1
                 self._tell(error, failures)
-                await self._pause(OPENING.pause_s(failures, self._clock.random()))
+                await pause(self._stop, OPENING.pause_s(failures, self._clock.random()))
             else:
                 self._trouble = None
                 readiness.register(platform)
@@ -127,11 +127,6 @@ class _Service:
         self._trouble = str(error)
         level = logging.WARNING if news or failures % 10 == 0 else logging.DEBUG
         log.log(level, "the %s can not start yet, trying again: %s", self._name, error)
-
-    async def _pause(self, seconds: float) -> None:
-        stopped = asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait([stopped], timeout=seconds)
-        stopped.cancel()
 
     async def _check(self) -> Mapping[str, Any] | None:
         if self._trouble is not None:

@@ -16,8 +16,8 @@ import msgspec
 from levada.model.execution import Execution, TaskRun
 from levada.model.routes import parsed, serves
 from levada.model.states import State
+from levada.store.members import Member
 from levada.store.operations import AcceptedFact, LeaseFact, ParkedLetter, SlotFact, TimerFact
-from levada.store.port import Member
 
 SHOWN = 5
 #: A lag below this is what a busy executor has anyway.

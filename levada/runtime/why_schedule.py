@@ -14,7 +14,7 @@ import msgspec
 from levada.model.flow import Flow, Trigger
 from levada.runtime.webhooks import TYPE as WEBHOOK
 from levada.runtime.why import Cause, many, moment, some
-from levada.store.port import Member
+from levada.store.members import Member
 from levada.store.triggers import TriggerState
 
 SCHEDULES = frozenset({"core.trigger.Schedule", "core.trigger.ScheduleOnDates"})

@@ -11,7 +11,7 @@ from typing import Any
 
 from levada.model import routes
 from levada.runtime.platform import Platform
-from levada.store.port import Member
+from levada.store.members import Member
 
 
 async def known(platform: Platform) -> list[Member]:

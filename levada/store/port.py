@@ -2,7 +2,7 @@
 
 `ExecutionStore` is the executor's side: one `commit` call is one transaction and carries everything that one batch
 decided. The other protocols are what api, worker gateway and housekeeping read and write. Adapters: `store/postgres/`
-(the truth) and `store/memory.py` (unit tests, simulation). One contract suite (tests/contract/test_store.py) runs over both.
+(the truth) and `store/memory/` (unit tests, simulation). One contract suite (tests/contract/test_store.py) runs over both.
 
 All times are epoch microseconds. Every method raises `Transient` when the database is away.
 """
@@ -19,6 +19,7 @@ from levada.model.events import Event
 from levada.model.execution import Execution, ExecutionHead
 from levada.model.jobs import Job, LogEntry, MetricEntry
 from levada.model.states import State
+from levada.store.members import Ownership
 
 
 class Fenced(Transient):
@@ -39,61 +40,6 @@ class Repeated(Transient):
 
 class SequenceConflict(Defect):
     """Somebody else wrote events of an execution that this executor owns."""
-
-
-class Ownership(msgspec.Struct, frozen=True):
-    """What taking over a partition gives: the fence, where to read on, and what was committed but maybe not sent."""
-
-    partition: int
-    epoch: int
-    done_off: int
-    out_next: int
-    relay_off: int
-    #: How long nobody had owned it when it was taken, microseconds; None where nobody had before, or it was ours.
-    idle_us: int | None = None
-
-
-class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that serves. `live`: its lease has not run out. Times are epoch microseconds of the database's clock."""
-
-    service: str
-    name: str
-    started: int
-    lease_until: int
-    live: bool
-    #: What it says of itself: version, address, slots, running, queues, tags …
-    info: dict[str, Any] = {}
-
-
-class Members(Protocol):
-    """Who serves. Leases run on the clock of the database."""
-
-    async def beat(self, service: str, name: str, lease_s: float, info: Mapping[str, Any]) -> None:
-        """Say that this process is there for `lease_s` more seconds."""
-
-    async def leave(self, service: str, name: str) -> None:
-        """Say that it is gone; what it owned may be taken at once."""
-
-    async def all(self, service: str | None = None) -> list[Member]:
-        """Return who is there and who was lately (the dead are forgotten after an hour), by service and name."""
-
-    async def survey(self, service: str, topic: str) -> tuple[list[str], dict[int, str | None]]:
-        """Return the names of the living members of a service, sorted, and who owns each partition of a topic.
-
-        A partition whose owner is dead is nobody's (None).
-        """
-
-    async def take(self, service: str, topic: str, name: str, limit: int) -> list[Ownership]:
-        """Take up to `limit` partitions that no living member owns; raises their epochs."""
-
-    async def reclaim(self, topic: str, name: str) -> list[Ownership]:
-        """Raise the epochs of all partitions in this name and return them: nothing begun before can commit any more."""
-
-    async def release(self, topic: str, name: str, partitions: Sequence[int]) -> None:
-        """Give partitions back; those that are somebody else's by now are left alone."""
-
-    async def make(self, topic: str, partitions: int) -> None:
-        """Make the rows of a topic's partitions unless they are there."""
 
 
 class Accepted(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from levada.model.execution import Execution
 from levada.model.jobs import Job
 from levada.store import encoding
 from levada.store.changes import jobs_wanted, last_of_each, limits_of
+from levada.store.members import Ownership
 from levada.store.memory.tables import Lease, Owner, Slot, Tables, TaskRow, Timer
 from levada.store.port import (
     Commit,
@@ -18,7 +19,6 @@ from levada.store.port import (
     ExecutionWrite,
     Fenced,
     OutEntry,
-    Ownership,
     Repeated,
     SequenceConflict,
     SlotChange,

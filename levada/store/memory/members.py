@@ -8,8 +8,9 @@ from typing import Any
 
 from msgspec import structs
 
+from levada.store.members import Member, Ownership
 from levada.store.memory.tables import Owner, Tables
-from levada.store.port import Accepted, Member, Ownership
+from levada.store.port import Accepted
 
 
 @dataclass(slots=True)

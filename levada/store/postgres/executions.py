@@ -21,7 +21,8 @@ from levada.model.commands import AdmitExecution
 from levada.model.errors import Defect
 from levada.model.execution import Execution
 from levada.store import encoding
-from levada.store.port import Commit, DueTimer, Fenced, OutEntry, Ownership, Repeated, SequenceConflict
+from levada.store.members import Ownership
+from levada.store.port import Commit, DueTimer, Fenced, OutEntry, Repeated, SequenceConflict
 from levada.store.postgres import columns
 from levada.store.postgres.composed import composed
 from levada.store.postgres.slots import SlotBook

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from levada.database import Database, Statements
-from levada.store.port import Member, Ownership
+from levada.store.members import Member, Ownership
 
 SQL = Statements(Path(__file__).parent / "sql" / "members")
 

@@ -10,7 +10,7 @@ from levada_api import auditlogs, instance, kv, logs, management, namespace_file
 from levada_api.executions import actions, bulk, evaluate, file, follow, read, start, webhook
 from levada_api.flows import checking, crud, importing, many, search
 from levada_api.gateway import files, lines, task, work
-from levada_api.gateway.door import for_workers
+from levada_api.gateway.exchange import for_workers
 from levada_api.operations import dead_letters, reconcile, why, why_flow
 from levada_api.routing import Handler, Permission, Route, Router
 

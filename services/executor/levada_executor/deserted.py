@@ -20,8 +20,9 @@ from levada.model import routes
 from levada.model.jobs import Job, LogEntry
 from levada.runtime import workers
 from levada.runtime.clock import Clock
+from levada.runtime.lifecycle import pause
 from levada.runtime.sinks import LogSink
-from levada.store.port import Member
+from levada.store.members import Member
 from levada_executor.timers import Sender
 
 log = logging.getLogger("levada.executor")
@@ -64,10 +65,7 @@ class Deserted:
                 await self.look()
             else:
                 self._since.clear()
-            try:
-                await asyncio.wait_for(stop.wait(), self._patience_s / 3)
-            except TimeoutError:
-                continue
+            await pause(stop, self._patience_s / 3)
 
     async def look(self) -> int:
         """Do what is to be done now; return for how many attempts. Raises Transient."""

@@ -25,16 +25,8 @@ from levada.model.states import State
 from levada.runtime import logs
 from levada.runtime.clock import Clock
 from levada.store.encoding import out_id
-from levada.store.port import (
-    ExecutionStore,
-    Fenced,
-    Ingress,
-    OutEntry,
-    Ownership,
-    Repeated,
-    SequenceConflict,
-    SlotConflict,
-)
+from levada.store.members import Ownership
+from levada.store.port import ExecutionStore, Fenced, Ingress, OutEntry, Repeated, SequenceConflict, SlotConflict
 from levada_executor import observing, ordering
 from levada_executor.batch import Batch, Poisoned
 from levada_executor.cache import ExecutionCache

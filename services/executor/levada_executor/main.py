@@ -20,6 +20,7 @@ from levada.runtime import readiness, sealing, workers
 from levada.runtime.accepting import AcceptedCommands
 from levada.runtime.clock import Clock
 from levada.runtime.failpoints import failpoint
+from levada.runtime.lifecycle import pause
 from levada.runtime.partitions import Partitions
 from levada.runtime.platform import Platform
 from levada.runtime.published_lag import PublishedLag
@@ -177,10 +178,7 @@ async def _keep_house(platform: Platform, leads: Callable[[], bool], stop: async
         if leads() and platform.clock.monotonic() - last >= HOUSEKEEPING_S:
             await platform.keep_house()
             last = platform.clock.monotonic()
-        try:
-            await asyncio.wait_for(stop.wait(), HOUSEKEEPING_LOOK_S)
-        except TimeoutError:
-            continue
+        await pause(stop, HOUSEKEEPING_LOOK_S)
 
 
 def main() -> None:

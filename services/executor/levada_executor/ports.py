@@ -10,7 +10,7 @@ from typing import Protocol
 from levada.model.execution import ExecutionHead
 from levada.model.flow import Flow
 from levada.model.states import State
-from levada.store.port import Ownership
+from levada.store.members import Ownership
 from levada_executor.batch import Announcement
 
 

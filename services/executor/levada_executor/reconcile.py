@@ -20,6 +20,7 @@ from levada.bus.port import COMMANDS, Bus
 from levada.model.errors import Transient
 from levada.runtime import metrics
 from levada.runtime.clock import Clock
+from levada.runtime.lifecycle import pause
 from levada.store.port import Accepted, Ingress
 
 log = logging.getLogger("levada.executor")
@@ -64,10 +65,7 @@ class Reconciler:
                 await self.look()
             except Transient as error:
                 log.debug("missing commands are looked for later: %s", error)
-            try:
-                await asyncio.wait_for(stop.wait(), LOOK_S)
-            except TimeoutError:
-                continue
+            await pause(stop, LOOK_S)
 
     async def look(self) -> int:
         """Send again what is missing as of the last note, and note the ends anew; return how many."""

@@ -15,6 +15,7 @@ from levada.jobs.port import LeaseKeeper
 from levada.model import commands as cmd
 from levada.runtime import metrics
 from levada.runtime.clock import Clock
+from levada.runtime.lifecycle import pause
 from levada.store.port import DueTimer, ExecutionStore
 
 log = logging.getLogger("levada.executor")
@@ -105,7 +106,4 @@ class LeaseLoop:
             if expired:
                 metrics.LEASES_LOST.inc(by=expired)
                 log.warning("%d attempts lost their worker", expired)
-            try:
-                await asyncio.wait_for(stop.wait(), self._every_s)
-            except TimeoutError:
-                continue
+            await pause(stop, self._every_s)

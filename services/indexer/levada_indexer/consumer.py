@@ -22,7 +22,8 @@ from levada.bus.port import UNREADABLE, Bus, PositionLost, Record
 from levada.model.errors import Transient
 from levada.runtime import metrics
 from levada.runtime.clock import Clock
-from levada.store.port import DeadLetter, Fenced, Ownership
+from levada.store.members import Ownership
+from levada.store.port import DeadLetter, Fenced
 from levada.store.records import IndexBatch, IndexStore, Unwritable
 from levada_indexer.reading import READERS, Repeats
 

@@ -21,6 +21,7 @@ from levada.model.errors import Transient
 from levada.runtime import readiness
 from levada.runtime.clock import Clock
 from levada.runtime.failpoints import failpoint
+from levada.runtime.lifecycle import pause
 from levada.runtime.old_bodies import OldBodies
 from levada.runtime.partitions import Partitions
 from levada.runtime.platform import Platform
@@ -28,7 +29,7 @@ from levada.runtime.published_lag import PublishedLag
 from levada.runtime.service import serve
 from levada_indexer.consumer import Consumer
 from levada_indexer.reading import READERS
-from levada_indexer.rollups import Rollups, pause
+from levada_indexer.rollups import Rollups
 
 log = logging.getLogger("levada.indexer")
 

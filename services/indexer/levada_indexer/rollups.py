@@ -15,6 +15,7 @@ import logging
 from levada.model.errors import Transient
 from levada.runtime.clock import Clock
 from levada.runtime.hub import Hub
+from levada.runtime.lifecycle import pause
 from levada.store.records import ExecutionCounts
 
 log = logging.getLogger("levada.indexer")
@@ -89,10 +90,3 @@ class Rollups:
     def pause_s(self, took_s: float) -> float:
         """Return the pause after a round that took so long."""
         return min(max(self._interval_s, took_s * SHARE), max(LONGEST_PAUSE_S, self._interval_s))
-
-
-async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait until `stop` is set, but no longer than this."""
-    stopped = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([stopped], timeout=seconds)
-    stopped.cancel()

@@ -13,7 +13,7 @@ from typing import Any
 
 from levada.model.errors import Transient
 from levada.runtime.clock import Clock
-from levada.store.port import Members
+from levada.store.members import Members
 
 log = logging.getLogger("levada.scheduler")
 

@@ -26,7 +26,7 @@ from levada.runtime import logs, management, metrics, wire
 from levada.runtime.clock import SystemClock
 from levada.runtime.config import Config, Loaded, is_loopback, load
 from levada.runtime.health import Health
-from levada.runtime.lifecycle import Backoff, Lifecycle, run_process
+from levada.runtime.lifecycle import Backoff, Lifecycle, pause, run_process
 from levada.runtime.observation import observed
 from levada.runtime.surroundings import agree
 from levada.sdk import shared
@@ -235,9 +235,7 @@ async def _welcomed(hello: presence.Say, clock: SystemClock, stop: asyncio.Event
             welcome = await hello({})
         except Transient:  # the gateways' own log line has said it
             failures += 1
-            stopped = asyncio.ensure_future(stop.wait())
-            await asyncio.wait([stopped], timeout=CONNECTING.pause_s(failures, clock.random()))
-            stopped.cancel()
+            await pause(stop, CONNECTING.pause_s(failures, clock.random()))
         else:
             assert isinstance(welcome, wire.Welcome)
             return welcome

@@ -22,6 +22,7 @@ from levada.model.errors import Transient
 from levada.model.jobs import Claim, Held
 from levada.runtime import metrics
 from levada.runtime.clock import Clock
+from levada.runtime.lifecycle import pause
 from levada.runtime.surroundings import DiskSpace, Place
 from levada.sdk.context import Services
 from levada.sdk.registry import Registry
@@ -162,8 +163,7 @@ class Worker:
             return
         _log.error("nothing is claimed for want of space: %s", trouble)
         while self.space.trouble() is not None and not self._stopping.is_set():
-            await asyncio.wait([stopping := asyncio.ensure_future(self._stopping.wait())], timeout=DISK_LOOK_S)
-            stopping.cancel()
+            await pause(self._stopping, DISK_LOOK_S)
         if not self._stopping.is_set():
             _log.info("there is space again, work is claimed")
 

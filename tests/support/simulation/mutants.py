@@ -22,11 +22,12 @@ from levada.model.execution import TaskRun
 from levada.model.states import State
 from levada.runtime.accepting import AcceptedCommands
 from levada.runtime.partitions import Partitions
+from levada.store.members import Ownership
 from levada.store.memory import executions as store
 from levada.store.memory import members as memory_members
 from levada.store.memory import tables as memory_tables
 from levada.store.memory.executions import MemoryExecutionStore
-from levada.store.port import Commit, Ownership
+from levada.store.port import Commit
 from levada_executor.executor import Executor
 from levada_executor.reconcile import Reconciler
 from levada_executor.timers import TimerLoop

@@ -15,7 +15,8 @@ from levada.bus.port import Outgoing, Record
 from levada.model import commands as cmd
 from levada.model.errors import Transient
 from levada.model.jobs import Claim, Held, LogEntry, MetricEntry
-from levada.store.port import Accepted, Commit, DueTimer, Member, OutEntry, Ownership
+from levada.store.members import Member, Ownership
+from levada.store.port import Accepted, Commit, DueTimer, OutEntry
 from levada_executor.flows import Flows, Key
 from simulation.faults import draw_fate
 from simulation.loop import PROCESS, Process

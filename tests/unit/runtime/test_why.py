@@ -7,8 +7,8 @@ import pytest
 from levada.model.execution import Execution, TaskRun
 from levada.model.states import State
 from levada.runtime.why import Facts, causes
+from levada.store.members import Member
 from levada.store.operations import AcceptedFact, LeaseFact, ParkedLetter, SlotFact, TimerFact
-from levada.store.port import Member
 
 NOW = 1_700_000_000_000_000
 MINUTE = 60_000_000

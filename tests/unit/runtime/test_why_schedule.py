@@ -4,7 +4,7 @@ from typing import Any
 
 from levada.model.flow import Flow, Trigger
 from levada.runtime.why_schedule import Facts, TriggerCauses, late, of_flow, of_triggers
-from levada.store.port import Member
+from levada.store.members import Member
 from levada.store.triggers import TriggerState
 
 NOW = 1_700_000_000_000_000

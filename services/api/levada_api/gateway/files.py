@@ -16,7 +16,7 @@ from levada.files.port import Files, Stat
 from levada.model.errors import UserError
 from levada.runtime import wire
 from levada_api.call import Call
-from levada_api.gateway.door import answer, nothing
+from levada_api.gateway.exchange import answer, nothing
 
 log = logging.getLogger("levada.api.gateway")
 

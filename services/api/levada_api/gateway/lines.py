@@ -15,7 +15,7 @@ from aiohttp import web
 from levada.model.jobs import Grant, LogEntry, MetricEntry
 from levada.runtime import metrics, wire
 from levada_api.call import Call
-from levada_api.gateway.door import body, nothing
+from levada_api.gateway.exchange import body, nothing
 
 log = logging.getLogger("levada.api.gateway")
 

@@ -15,7 +15,7 @@ from levada.model.errors import UserError
 from levada.runtime import wire
 from levada.sdk.context import Services
 from levada_api.call import Call
-from levada_api.gateway.door import answer, body
+from levada_api.gateway.exchange import answer, body
 
 Arguments = Mapping[str, Any]
 Operation = Callable[[Services, Arguments], Awaitable[Any]]

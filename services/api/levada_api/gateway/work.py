@@ -19,7 +19,7 @@ from levada.model.errors import Transient
 from levada.model.jobs import Claim, Held
 from levada.runtime import metrics, wire
 from levada_api.call import Call
-from levada_api.gateway.door import answer, body, nothing
+from levada_api.gateway.exchange import answer, body, nothing
 from levada_api.gateway.polls import Gone, gone
 
 log = logging.getLogger("levada.api.gateway")
