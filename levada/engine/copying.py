@@ -109,6 +109,7 @@ def _renamed(kept: list[TaskRun], states: dict[str, State], execution_id: str, n
             copy.history.append((state, now))
             copy.token = None
             copy.conditions = None
+            copy.child_execution = None  # it reports to the original; the copy starts one of its own
         if copy.progress is not None and not copy.state.is_terminal:
             copy.progress = Progress(done={} if copy.progress.done is not None else None)
         copies.append(copy)

@@ -321,10 +321,19 @@ def _rewound(x: Execution, e: ev.ExecutionRewound) -> None:
         x.flow_revision = e.flow_revision
     if e.restart:
         x.restarts += 1
-    if e.parent_attempt is not None and x.parent is not None:
-        x.parent = msgspec.structs.replace(x.parent, attempt=e.parent_attempt)
+    if e.parent_attempt is not None:
+        _waited_for(x, e.parent_attempt)
     counting.recount(x)
     outputs.rebuild(x)
+
+
+def _adopted(x: Execution, e: ev.ExecutionAdopted) -> None:
+    _waited_for(x, e.parent_attempt)
+
+
+def _waited_for(x: Execution, attempt: int) -> None:
+    assert x.parent is not None
+    x.parent = msgspec.structs.replace(x.parent, attempt=attempt)
 
 
 def _run(x: Execution, id_: str) -> TaskRun:
@@ -376,6 +385,7 @@ _HANDLERS: dict[type, Callable[[Execution, Any], None]] = {
     ev.ChildrenReported: _children_reported,
     ev.IterationRestarted: _iteration_restarted,
     ev.ExecutionRewound: _rewound,
+    ev.ExecutionAdopted: _adopted,
     ev.ExecutionDeleted: _deleted,
 }
 

@@ -4,6 +4,7 @@ The execution is KILLING until its last task run has ended. A worker that does n
 deadline: the executor itself ends the task run and fences the attempt.
 """
 
+from levada.engine import subflow
 from levada.engine.plan import Kind
 from levada.engine.turn import Turn
 from levada.model.commands import KillExecution
@@ -39,7 +40,7 @@ def stop_task_runs(turn: Turn, *, cascade: bool = True) -> None:
                 turn.emit(TaskRunStateChanged(at=turn.now, id=run.id, state=State.KILLING))
         elif run.child_execution is not None:
             if cascade:
-                turn.send(KillExecution(execution_id=run.child_execution))
+                turn.send(KillExecution(execution_id=run.child_execution, parent=subflow.asker(turn, run)))
             _end(turn, run)
         else:
             _end(turn, run)

@@ -5,7 +5,7 @@ Every refusal is a `Refused` with the words and status that Kestra's API answers
 
 from typing import Any
 
-from levada.engine import concurrency, inputs, kill, rewind, root, tasks, timers
+from levada.engine import concurrency, inputs, kill, rewind, root, subflow, tasks, timers
 from levada.engine.context import iso
 from levada.engine.turn import Refused, Turn
 from levada.model.commands import (
@@ -24,20 +24,26 @@ from levada.model.events import (
     TaskRunEnded,
     TaskRunOutputsSet,
 )
-from levada.model.execution import TaskRun
+from levada.model.execution import Execution, TaskRun
 from levada.model.states import EXECUTION_TRANSITIONS, State
 
 
 def ask_kill(turn: Turn, command: KillExecution) -> None:
     """Killing what has ended is accepted and does nothing, as in Kestra."""
     x = turn.execution
-    if x.is_terminal or x.state is State.KILLING:
+    if x.is_terminal or x.state is State.KILLING or _was_meant_before(x, command):
         return
     if x.state in (State.CREATED, State.QUEUED) and not x.task_runs:
         turn.emit(ExecutionStateChanged(at=turn.now, state=State.KILLING))
         root.end(turn, State.KILLED)
         return
     kill.begin(turn, cascade=command.cascade)
+
+
+def _was_meant_before(x: Execution, command: KillExecution) -> bool:
+    """Whether it is a repeat from an earlier life: the parent was killed then, and waits for us with a further attempt."""
+    attempt = subflow.attempt_of_parent(x, command.parent)
+    return attempt is not None and x.parent is not None and attempt < x.parent.attempt
 
 
 def ask_pause(turn: Turn) -> None:

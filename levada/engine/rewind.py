@@ -4,11 +4,11 @@ Only task runs that must run again are touched: a failed leaf becomes RESTARTED,
 errors and finally did is dropped. Everything that succeeded stays as it is.
 """
 
-from levada.engine import concurrency, root, sla, tasks
+from levada.engine import concurrency, root, sla, subflow, tasks
 from levada.engine.plan import Kind
 from levada.engine.turn import Refused, Turn
 from levada.model.commands import ChangeTaskRunState, RestartExecution
-from levada.model.events import ExecutionRewound, ExecutionStateChanged
+from levada.model.events import ExecutionAdopted, ExecutionRewound, ExecutionStateChanged
 from levada.model.execution import Execution, TaskRun
 from levada.model.states import FAILURES, State
 
@@ -18,10 +18,11 @@ _AFTERMATH = frozenset({"errors", "finally", "after"})
 def restart(turn: Turn, command: RestartExecution) -> None:
     """Record what starts again; `proceed` then runs it."""
     x = turn.execution
-    attempt = _attempt_of_parent(x, command)
+    attempt = subflow.attempt_of_parent(x, command.parent)
     if attempt is not None and x.parent is not None and attempt <= x.parent.attempt:
         return  # a repeat, which may come when the execution has failed again: the attempt is its natural key
-    if command.parent is not None and _left_alone(turn, command):
+    if command.parent is not None and (x.state is State.RETRIED or not _can_restart(x)):
+        _leave_alone(turn, command, attempt)
         return
     if x.state in (State.PAUSED, State.KILLING):
         raise Refused(f"Illegal argument: an execution that is {x.state} can not be restarted", 422)
@@ -41,24 +42,16 @@ def restart(turn: Turn, command: RestartExecution) -> None:
     turn.forget_variables()
 
 
-def _attempt_of_parent(x: Execution, command: RestartExecution) -> int | None:
-    """The attempt that the command is part of; None when people ask, or a copy of the parent: they have their own count."""
-    asking, known = command.parent, x.parent
-    if asking is None or known is None:
-        return None
-    same = (asking.execution_id, asking.task_run_id) == (known.execution_id, known.task_run_id)
-    return asking.attempt if same else None
-
-
-def _left_alone(turn: Turn, command: RestartExecution) -> bool:
+def _leave_alone(turn: Turn, command: RestartExecution, attempt: int | None) -> None:
     """A parent asks for what can not be: it is told of the end, hears of it later, or the follower is asked instead."""
     x = turn.execution
+    if attempt is not None:
+        turn.emit(ExecutionAdopted(at=turn.now, parent_attempt=attempt))
     if x.state is State.RETRIED:
         root.tell_follower(turn)
         turn.send(RestartExecution(execution_id=root.follower(x), parent=command.parent))
-    elif x.is_terminal and not _can_restart(x):
+    elif x.is_terminal:
         root.tell_parent(turn)
-    return x.state is State.RETRIED or not _can_restart(x)
 
 
 def _can_restart(x: Execution) -> bool:

@@ -28,8 +28,7 @@ def start(turn: Turn, run: TaskRun, node: Node) -> Result | None:
     properties = given if given is not None else turn.render(_properties(node), run, node)
     if run.child_execution is not None and _retries_failed(node):
         turn.emit(TaskRunStarted(at=turn.now, id=run.id, attempt=run.attempt + 1))
-        me = Parent(execution_id=turn.execution.id, task_run_id=run.id, attempt=run.attempt)
-        turn.send(RestartExecution(execution_id=run.child_execution, parent=me))
+        ask_again(turn, run, run.child_execution)
         return None
     attempt = run.attempt + 1
     child = ids.derive(run.id, "child", attempt)
@@ -40,6 +39,25 @@ def start(turn: Turn, run: TaskRun, node: Node) -> Result | None:
     if not wait:
         return Result(State.SUCCESS, {"executionId": child})
     return None
+
+
+def ask_again(turn: Turn, run: TaskRun, child: str) -> None:
+    """Let the child of an earlier attempt run again for this one; it answers with its end whatever it can do."""
+    turn.send(RestartExecution(execution_id=child, parent=asker(turn, run)))
+
+
+def asker(turn: Turn, run: TaskRun) -> Parent:
+    """Who asks something of a child: its present attempt is what tells a repeat from a new wish."""
+    return Parent(execution_id=turn.execution.id, task_run_id=run.id, attempt=run.attempt)
+
+
+def attempt_of_parent(x: Execution, asking: Parent | None) -> int | None:
+    """Return the attempt for which a child is asked something; None when it is not its own parent's task run that asks."""
+    known = x.parent
+    if asking is None or known is None:
+        return None
+    same = (asking.execution_id, asking.task_run_id) == (known.execution_id, known.task_run_id)
+    return asking.attempt if same else None
 
 
 def _properties(node: Node) -> dict[str, Any]:

@@ -162,10 +162,11 @@ class ContinueExecution(_Command, frozen=True, kw_only=True, tag="continue_execu
 
 
 class KillExecution(_Command, frozen=True, kw_only=True, tag="kill_execution"):
-    """`cascade` kills running subflows too. `state` is what a person asked for: KILLED."""
+    """`cascade` kills running subflows too. `parent` is killed with this child; None: somebody asked for this execution."""
 
     cascade: bool = True
     by: str | None = None
+    parent: Parent | None = None
 
 
 class PauseExecution(_Command, frozen=True, kw_only=True, tag="pause_execution"):

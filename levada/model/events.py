@@ -210,6 +210,12 @@ class ExecutionRewound(_Event, frozen=True, kw_only=True, tag="execution.rewound
     parent_attempt: int | None = None
 
 
+class ExecutionAdopted(_Event, frozen=True, kw_only=True, tag="execution.adopted"):
+    """A further attempt of the parent's task run waits for this execution, which goes on as it is."""
+
+    parent_attempt: int
+
+
 class ExecutionDeleted(_Event, frozen=True, kw_only=True, tag="execution.deleted"):
     pass
 
@@ -238,6 +244,7 @@ Event = (
     | ChildrenReported
     | IterationRestarted
     | ExecutionRewound
+    | ExecutionAdopted
     | ExecutionDeleted
 )
 
