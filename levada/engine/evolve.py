@@ -210,6 +210,7 @@ def _retrying(x: Execution, e: ev.TaskRunRetrying) -> None:
     run.conditions = None
     if e.outputs is not None:
         run.outputs = e.outputs
+        outputs.place(x, run)
     x.dirty.add(run.id)
 
 

@@ -294,3 +294,12 @@ def test_an_attempt_that_an_sla_had_ended_is_not_retried() -> None:
     d.send(cmd.TaskFinished(**key, state=State.FAILED, at=d.now))
     assert (d.executions["X"].state, d.states(x)["mend"]) == (State.FAILED, "KILLED")
     d.check_law()
+
+
+def test_outputs_of_a_failed_attempt_are_there_while_it_waits_for_the_next() -> None:
+    again = Retry(type="constant", interval=60_000_000, max_attempts=2)
+    d = Driver(flow(work("a", retry=again)), work=lambda job: Done(state=State.FAILED, outputs={"ran": job.attempt}))
+    d.send(cmd.StartExecution(execution_id="X", namespace="n", flow_id="f"), timers=False)
+    x = d.executions["X"]
+    assert (d.states(x), x.tree) == ({"a": "RETRYING"}, {"a": {"ran": 1}})
+    assert_loads_alike(x)
