@@ -100,6 +100,7 @@ def main() -> int:
     if not (folder() / "run.py").is_file():
         print(f"no conformance cases in {folder()}: set LEVADA_CONFORMANCE_DIR")
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # or the server would be left behind
     with tempfile.TemporaryDirectory(prefix="levada-conformance-") as data:
         port = options.port or free_port()
         server = start(Path(data), port, options.server_log)
