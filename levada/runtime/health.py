@@ -4,7 +4,8 @@ A check is a named coroutine that returns details when all is well and raises wh
 time has failed. Liveness means "restarting me would help": only checks of the process itself belong there. A database
 that is away makes a process unready, never dead, because restarting every process would make its return slower.
 
-Answers are kept for a second, so that however many ask, the things behind are asked once.
+Answers are kept for a second, so that however many ask, the things behind are asked once. A no is kept for a tenth of that:
+whoever waits for a process to come up, or for a fault to be over, should not wait for our memory.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ Check = Callable[[], Awaitable[Mapping[str, Any] | None]]
 
 DEFAULT_TIMEOUT_S = 2.0
 KEPT_S = 1.0
+NO_KEPT_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,10 @@ class _Registered:
     result: Result | None = None
     asked_at: float = 0.0
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def is_stale(self, now: float) -> bool:
+        """Whether to ask again."""
+        return self.result is None or now - self.asked_at >= (KEPT_S if self.result.up else NO_KEPT_S)
 
 
 class Health:
@@ -96,8 +102,7 @@ class Health:
 
     async def _result(self, check: _Registered) -> Result:
         async with check.asking:
-            now = self._clock.monotonic()
-            if check.result is None or now - check.asked_at >= KEPT_S:
+            if check.is_stale(self._clock.monotonic()):
                 fresh = await _run(check)
                 was_up = check.result is None or check.result.up
                 if was_up != fresh.up:

@@ -85,6 +85,18 @@ async def test_an_answer_is_kept_for_a_second_however_many_ask() -> None:
     assert asked == 2
 
 
+async def test_a_no_is_kept_for_a_tenth_of_that() -> None:
+    clock, answers = FakeClock(), [ill, well]
+    health = Health(clock)
+    health.register("postgres", lambda: answers[0]())
+    assert not (await health.readiness())[0]
+    del answers[0]
+    clock.now_s = 0.05
+    assert not (await health.readiness())[0]
+    clock.now_s = 0.1
+    assert (await health.readiness())[0]
+
+
 async def test_a_process_that_drains_is_alive_and_unready() -> None:
     health = Health(FakeClock())
     health.register("postgres", well)
