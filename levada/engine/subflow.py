@@ -26,7 +26,7 @@ def start(turn: Turn, run: TaskRun, node: Node) -> Result | None:
     if node.task.type == f"{FOR_EACH_ITEM}Executable":
         return _start_batches(turn, run, node, given)
     properties = given if given is not None else turn.render(_properties(node), run, node)
-    if run.child_execution is not None and _retries_failed(node):
+    if run.child_execution is not None and turn.execution.restarts and _retries_failed(node):
         turn.emit(TaskRunStarted(at=turn.now, id=run.id, attempt=run.attempt + 1))
         ask_again(turn, run, run.child_execution)
         return None
@@ -66,6 +66,7 @@ def _properties(node: Node) -> dict[str, Any]:
 
 
 def _retries_failed(node: Node) -> bool:
+    """Whether a restart of the parent restarts the child. A retry of the task alone always starts another one."""
     return str(node.task.properties.get("restartBehavior", "RETRY_FAILED")) == "RETRY_FAILED"
 
 

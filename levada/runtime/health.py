@@ -49,9 +49,11 @@ class _Registered:
     asked_at: float = 0.0
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def is_stale(self, now: float) -> bool:
-        """Whether to ask again."""
-        return self.result is None or now - self.asked_at >= (KEPT_S if self.result.up else NO_KEPT_S)
+    def kept(self, now: float) -> Result | None:
+        """Return the last answer unless it is too old."""
+        if self.result is None or now - self.asked_at >= (KEPT_S if self.result.up else NO_KEPT_S):
+            return None
+        return self.result
 
 
 class Health:
@@ -102,13 +104,15 @@ class Health:
 
     async def _result(self, check: _Registered) -> Result:
         async with check.asking:
-            if check.is_stale(self._clock.monotonic()):
-                fresh = await _run(check)
-                was_up = check.result is None or check.result.up
-                if was_up != fresh.up:
-                    _tell_change(check.name, fresh)
-                check.result, check.asked_at = fresh, self._clock.monotonic()
-            return check.result
+            kept = check.kept(self._clock.monotonic())
+            if kept is not None:
+                return kept
+            fresh = await _run(check)
+            was_up = check.result is None or check.result.up
+            if was_up != fresh.up:
+                _tell_change(check.name, fresh)
+            check.result, check.asked_at = fresh, self._clock.monotonic()
+            return fresh
 
 
 async def _run(check: _Registered) -> Result:

@@ -355,6 +355,16 @@ def test_restarting_a_parent_restarts_its_failed_child() -> None:
     assert len(d.executions) == 2
 
 
+def test_a_retry_of_the_task_starts_another_child() -> None:
+    child = flow(job("x"), id="child")
+    again = Retry(type="constant", interval=1, max_attempts=2)
+    d = Driver(flow(task("s", "core.flow.Subflow", namespace="n", flowId="child", retry=again)), child, work=failing(1))
+    x = d.start()
+    assert x.state is State.SUCCESS, d.messages()
+    children = [one for one in d.executions.values() if one is not x]
+    assert [(one.state, one.restarts) for one in children] == [(State.FAILED, 0), (State.SUCCESS, 0)]
+
+
 # -- concurrency
 def limited(behavior: str) -> Flow:
     return flow(job("a"), concurrency=Concurrency(limit=1, behavior=ConcurrencyBehavior(behavior)))
