@@ -1,7 +1,8 @@
 """The bytes of commands and events as releases have written them: they must be read for ever, and mean the same.
 
-`messages.jsonl` holds one line per shape. A changed shape fails here; a new one is added with
-`LEVADA_GOLDEN=write pytest tests/golden`, and the difference of the file is reviewed like code. Lines are never removed.
+`messages.jsonl` holds one line per shape, and one more for each time that a shape has gained something. A changed shape
+fails here; a new one is added with `LEVADA_GOLDEN=write pytest tests/golden`, and the difference of the file is reviewed
+like code. Lines are never removed.
 """
 
 import os
@@ -43,6 +44,7 @@ VALUES: dict[str, Any] = {
     "values": {"condition": "true"},
     "trigger": Origin(id="t", type="core.trigger.Webhook", variables={"body": {"x": 1}}),
     "parent": Parent(execution_id="p", task_run_id="r", attempt=2, wait=True, iteration=1),
+    "parent_attempt": 2,
     "children": [
         commands.ChildTask(
             key="c", task_id="child", state=State.SUCCESS, history=[(State.SUCCESS, AT)], outputs={"x": 1}
@@ -81,33 +83,46 @@ def shapes() -> list[type[Any]]:
     return [*get_args(commands.Command), *get_args(events.Event)]
 
 
-def golden() -> dict[str, bytes]:
-    """The written lines by tag."""
+def golden() -> dict[str, list[bytes]]:
+    """The written lines by tag, the oldest first; a shape that has gained a field has one line with it and one without."""
     lines = FILE.read_bytes().splitlines() if FILE.exists() else []
-    return {msgspec.json.decode(line)["type"]: line for line in lines}
+    found: dict[str, list[bytes]] = {}
+    for line in lines:
+        found.setdefault(msgspec.json.decode(line)["type"], []).append(line)
+    return found
 
 
 def _codec(shape: type[Any]) -> Any:
     return commands if shape in get_args(commands.Command) else events
 
 
+def _write() -> None:
+    """Add what is new; what is there stays."""
+    known = golden()
+    new = []
+    for shape in shapes():
+        line = _codec(shape).encode(example(shape))
+        if line not in known.get(shape.__struct_config__.tag, []):
+            new.append(line)
+    with FILE.open("ab") as file:
+        file.writelines(line + b"\n" for line in new)
+
+
 def test_the_file_can_be_written_again() -> None:
     if os.environ.get("LEVADA_GOLDEN") == "write":
-        known = golden()
-        for shape in shapes():
-            known.setdefault(shape.__struct_config__.tag, _codec(shape).encode(example(shape)))
-        FILE.write_bytes(b"\n".join(known.values()) + b"\n")
+        _write()
     assert golden(), "tests/golden/messages.jsonl is missing"
 
 
 @pytest.mark.parametrize("shape", shapes(), ids=lambda shape: shape.__struct_config__.tag)
 def test_what_was_written_is_read_and_written_the_same(shape: type[Any]) -> None:
-    line = golden().get(shape.__struct_config__.tag)
-    assert line is not None, f"{shape.__name__} has no golden line: run with LEVADA_GOLDEN=write and review the file"
-    read = _codec(shape).decode(line)
-    assert type(read) is shape
-    assert read == example(shape)
-    assert _codec(shape).encode(read) == line
+    lines = golden().get(shape.__struct_config__.tag)
+    assert lines, f"{shape.__name__} has no golden line: run with LEVADA_GOLDEN=write and review the file"
+    for line in lines:
+        read = _codec(shape).decode(line)
+        assert type(read) is shape
+        assert _codec(shape).encode(read) == line
+    assert _codec(shape).decode(lines[-1]) == example(shape)
 
 
 def test_no_shape_disappeared() -> None:
