@@ -30,7 +30,11 @@ def broker_of(folder: Path) -> list[int]:
 
 
 def _program(pid: int) -> str:
-    return os.readlink(f"/proc/{pid}/exe")
+    """Return the program of a process; nothing when it has ended since it was listed."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except FileNotFoundError:
+        return ""
 
 
 def test_it_runs_over_kafka_which_comes_and_goes_with_it(start, tmp_path: Path, kafka_program: Program) -> None:
