@@ -33,7 +33,7 @@ def _program(pid: int) -> str:
     """Return the program of a process; nothing when it has ended since it was listed."""
     try:
         return os.readlink(f"/proc/{pid}/exe")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return ""
 
 
