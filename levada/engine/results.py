@@ -106,12 +106,12 @@ def subflow_ended(turn: Turn, command: SubflowEnded) -> None:
         return
     if command.iteration is None and run.child_execution != command.child_id:
         return
-    if command.iteration is not None and (command.attempt != run.attempt or _known_batch(run, command.iteration)):
-        return
     if command.attempt != run.attempt:
-        subflow.ask_again(
-            turn, run, command.child_id
-        )  # the end of an earlier life, repeated; or of one not told of this
+        # The end of an earlier life, come late; or of a child that was not told of this attempt.
+        if command.iteration is None:
+            subflow.ask_again(turn, run, command.child_id)
+        return
+    if command.iteration is not None and _known_batch(run, command.iteration):
         return
     node = turn.plan.nodes[run.task_id]
     if command.error is not None:
